@@ -1,0 +1,60 @@
+"""The grammar of HTTP/1.1 as compiled regular expressions, each under the production it implements.
+
+Every repetition is possessive (`++`, `*+`), so matching is linear on any input. Nothing here decides anything:
+`parsing` and `framing` do.
+"""
+
+import re
+
+# RFC 9110 §5.6.2: token = 1*tchar
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+
+# RFC 9110 §5.5: field-value, as the octets that may stand in it. obs-text (0x80-0xFF) is data, never structure.
+FIELD_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+
+# RFC 9112 §5: field-line = field-name ":" OWS field-value OWS, each ended by CRLF. No space before the colon, no
+# obs-fold: a line that starts with white space does not match.
+FIELD_LINES = rb"(?:" + TOKEN + rb":" + FIELD_VALUE + rb"\r\n)*+"
+
+# RFC 9112 §3: request-line = method SP request-target SP HTTP-version; the target's octets are checked further in
+# `parsing`. The groups: method, target, minor version, all field lines.
+REQUEST_HEAD = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/1\.([01])\r\n(" + FIELD_LINES + rb")\r\n")
+
+# RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ].
+RESPONSE_HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + FIELD_VALUE + rb"))?\r\n(" + FIELD_LINES + rb")\r\n"
+)
+
+# The fields that decide framing, routing and the life of a connection, found in a lower-cased head in one pass.
+DECIDING_REQUEST_FIELDS = re.compile(
+    rb"\r\n(host|content-length|transfer-encoding|connection|expect|upgrade|x-request-id):([^\r]*)"
+)
+DECIDING_RESPONSE_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|connection|upgrade):([^\r]*)")
+
+# RFC 9112 §7.1: chunk = chunk-size [ chunk-ext ] CRLF. At most 15 digits, so the size fits 60 bits everywhere.
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+
+# RFC 9112 §7.1.2: trailer-section, the empty line that ends it included.
+TRAILER_SECTION = re.compile(FIELD_LINES + rb"\r\n")
+
+# RFC 9110 §8.6: Content-Length = 1*DIGIT; 18 digits are an exabyte.
+CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+# RFC 9110 §7.2, RFC 3986 §3.2.2: Host = uri-host [ ":" port ], a name, an IPv4 address or an IP literal.
+HOST = re.compile(
+    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]++|(?:%[0-9A-Fa-f]{2})++|\[[0-9A-Fa-f:.]{2,45}\]|\[v[0-9A-Fa-f]\.[!-Z^-~]++\])"
+    rb"(?::[0-9]{0,5})?"
+)
+
+# RFC 3986 §2.1: "%" stands only before two hex digits. RFC 9112 §3.2: a request-target holds no fragment.
+BAD_TARGET = re.compile(rb"%(?![0-9A-Fa-f]{2})|#")
+
+# Octets that end a line somewhere else than CRLF does, or NUL: never legal in a head (RFC 9112 §2.2).
+STRAY_OCTET = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
+
+# What may stand in a field value or a target that we write.
+WRITABLE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*+")
+WRITABLE_NAME = re.compile(TOKEN.decode("ascii"))
+
+# A request id that came with the request is kept only when it is harmless in logs and in shell lines.
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")

@@ -1,0 +1,28 @@
+"""How much of anything one client may send, and how long it may take. Values only; `net/connection` keeps to them."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one server or client. Sizes in bytes, times in seconds, None means no bound."""
+
+    max_request_line_bytes: int = 8 * KIB  # over it: 414
+    max_head_bytes: int = 32 * KIB  # request line and fields; over it: 431
+    max_field_count: int = 100  # over it: 431
+    max_body_bytes: int | None = 1 * MIB  # a collected body; over it: 413
+    max_pipelined_bytes: int = 64 * KIB  # read ahead while a request is being handled
+    max_output_bytes: int = 64 * KIB  # unsent bytes past which a streaming handler waits
+    max_lingering_bytes: int = 2 * MIB  # discarded after an early reply
+    head_timeout_s: float = 10.0  # first byte of a head to its end; after it: 408
+    body_timeout_s: float = 30.0  # between two reads of a body; after it: 408
+    idle_timeout_s: float = 75.0  # between requests
+    write_timeout_s: float = 60.0  # unsent output without progress
+    linger_timeout_s: float = 5.0
+    requests_per_turn: int = 16  # pipelined requests answered before others get their turn
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,296 @@
+"""One client's connection: a state machine driven by readiness callbacks, from `recv` to the one `send` of a reply.
+
+What the tricks buy: a plain handler is answered inside the callback, so a request costs no task and no future;
+replies to pipelined requests leave in one `send`; time-outs are one number here and one sweep in `server`, not a timer
+a read; only what decides framing is parsed before the route is known. Async handlers and streaming replies are in
+`exchange`, bodies in `body`, the socket's own life in `transport`.
+"""
+
+import asyncio
+import logging
+import math
+import socket
+from typing import TYPE_CHECKING, cast
+
+from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
+from shared.httpcore.message import Request, Response, Upgrade
+from shared.httpcore.net.body import BodyStream, IncomingBody
+from shared.httpcore.net.exchange import run_exchange
+from shared.httpcore.net.replying import ReplySide
+from shared.httpcore.net.transport import State
+from shared.httpcore.parsing import find_head_end, parse_request_head
+from shared.httpcore.routing import PlainHandler, Route
+from shared.httpcore.serializing import CONTINUE
+
+if TYPE_CHECKING:
+    from shared.httpcore.net.server import Server
+
+logger = logging.getLogger("weaprous.http")
+
+
+class Connection(ReplySide):
+    """Reads requests from one socket, in order, and finds their handlers."""
+
+    __slots__ = (
+        "_buffer",
+        "_scanned",
+        "remote_ip",
+        "remote_port",
+    )
+
+    def __init__(self, server: "Server", sock: socket.socket, remote_ip: str, remote_port: int) -> None:
+        super().__init__(server, sock)
+        self.remote_ip = remote_ip
+        self.remote_port = remote_port
+        self._buffer = b""  # received, not used
+        self._scanned = 0  # bytes of the buffer known to hold no end of a head
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way: no part of a request, no reply to send."""
+        return self.state is State.READING_HEAD and not self._buffer and self.output.is_empty
+
+    # --- receiving ---------------------------------------------------------------------------------------------
+
+    def _on_data(self, data: bytes) -> None:
+        if self.state is State.READING_HEAD:
+            self._buffer = self._buffer + data if self._buffer else data
+            self.advance()
+        elif self.state is State.LINGERING:
+            self._discard(data)
+        elif self._body is not None:
+            self._receive_body(data)
+            self.advance()
+        else:
+            self._buffer += data  # read ahead while a handler runs
+            self._balance_reading()
+
+    def advance(self) -> None:
+        """Answers what can be answered of the buffer, at most a turn's budget of requests, and sends the replies."""
+        limits = self.limits
+        turns = limits.requests_per_turn
+        while self._buffer and self.state is State.READING_HEAD and self.output.size <= limits.max_output_bytes:
+            if turns == 0:
+                self.loop.call_soon(self.advance)  # the others' turn
+                break
+            turns -= 1
+            if not self._take_request():
+                break
+        self.output.flush()
+        if self.state is not State.READING_HEAD and self.output.is_empty:
+            self._on_all_sent()
+        if len(self._buffer) > limits.max_pipelined_bytes or not self._is_reading:
+            self._balance_reading()
+
+    def _take_request(self) -> bool:
+        """Whether a whole head was there and was dealt with."""
+        limits = self.limits
+        buffer = self._buffer
+        try:
+            if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before a request line is ignored
+                self._buffer, self._scanned = buffer[2:], 0
+                return True
+            end = find_head_end(buffer, self._scanned, limits)
+            if not end:
+                if self._scanned == 0:
+                    self.set_deadline(limits.head_timeout_s)
+                self._scanned = len(buffer)
+                return False
+            request = parse_request_head(buffer, end, limits)
+        except ProtocolError as error:
+            self._refuse(self._identify(Request("-", "-")), error)
+            return False
+        self._buffer, self._scanned = buffer[end:], 0
+        self._begin(self._identify(request))
+        return True
+
+    def _identify(self, request: Request) -> Request:
+        """Writes into the request what the connection knows of it."""
+        request.remote_ip = self.remote_ip
+        request.remote_port = self.remote_port
+        request.scheme = self.server.scheme
+        request.received_at = self.loop.time()
+        if not request.id:
+            request.id = self.server.next_request_id()
+        return request
+
+    def _begin(self, request: Request) -> None:
+        router = self.server.router
+        try:
+            found = router.find(request)
+        except HttpError as error:
+            found = router.error_response(request, error)
+        except Exception:
+            found = self.internal_error(request, "a hook")
+        if isinstance(found, Response):
+            self._skip_body(request)
+            self.reply(request, found)
+        elif request.has_body:
+            self._begin_body(request, found)
+        else:
+            self._dispatch(request, found)
+
+    # --- bodies ------------------------------------------------------------------------------------------------
+
+    def _begin_body(self, request: Request, route: Route) -> None:
+        limit = route.max_body_bytes
+        if limit is None and not route.stream_body:
+            limit = self.limits.max_body_bytes
+        stream = BodyStream(self._on_body_wanted) if route.stream_body else None
+        try:
+            self._body = IncomingBody(request, route, limit, stream)
+        except ProtocolError as error:
+            self._refuse(request, error)
+            return
+        data, self._buffer = self._buffer, b""
+        if stream is not None:
+            request.attach_body_stream(stream)
+            self._dispatch(request, route)
+        else:
+            self._enter(State.READING_BODY)
+            if request.expects_continue and not data:
+                self.output.write(CONTINUE)
+        self._receive_body(data)
+
+    def _skip_body(self, request: Request) -> None:
+        """The reply comes before the body was read: pass over a body that is here whole, else close after the reply."""
+        if request.content_length is not None and request.content_length <= len(self._buffer):
+            self._buffer = self._buffer[request.content_length :]
+        elif request.has_body:
+            self._must_close = True
+
+    def _receive_body(self, data: bytes) -> None:
+        body = self._body
+        assert body is not None
+        self.set_deadline(self.limits.body_timeout_s)
+        try:
+            body.feed(data)
+        except ProtocolError as error:
+            self._fail_body(error)
+            return
+        if body.is_complete:
+            self._buffer, self._body = body.rest, None
+            if body.stream is None:
+                self._dispatch(body.request, body.route)
+            else:
+                self.deadline = math.inf
+        if body.stream is not None:
+            self._balance_reading()
+
+    def _fail_body(self, error: ProtocolError) -> None:
+        """The body breaks a rule, or did not come in time: its handler hears of it, or the client does."""
+        body = self._body
+        assert body is not None
+        if body.stream is None:
+            self._refuse(body.request, error)
+        else:  # the handler answers; `_body` stays, so the connection closes after that
+            self.deadline = math.inf
+            self._set_reading(False)
+            body.fail(HttpError(error.status, error.code, error.message))
+
+    def _on_body_wanted(self) -> None:
+        """A handler waits for the body: say 100 if the client waits for it, and read."""
+        body = self._body
+        if body is None or self.state is not State.HANDLING:
+            return
+        if body.request.expects_continue:
+            body.request.expects_continue = False
+            self.output.write(CONTINUE)
+            self.output.flush()
+        self.set_deadline(self.limits.body_timeout_s)
+        self._balance_reading()
+
+    # --- handling and replying ---------------------------------------------------------------------------------
+
+    def _dispatch(self, request: Request, route: Route) -> None:
+        if route.is_async or route.blocking:
+            self._enter(State.HANDLING)
+            self.deadline = math.inf
+            self._is_abandonable = route.abandonable
+            self._task = self.loop.create_task(run_exchange(self, request, route))
+            return
+        started = self.loop.time()
+        try:
+            response = cast(PlainHandler, route.handler)(request)
+        except HttpError as error:
+            response = self.server.router.error_response(request, error)
+        except Exception:
+            response = self.internal_error(request, route.name)
+        self.server.watch_handler(route.name, self.loop.time() - started)
+        self.reply(request, response)
+
+    # --- time-outs, back-pressure, the end ---------------------------------------------------------------------
+
+    def on_deadline(self) -> None:
+        """The sweep: this connection has waited too long, for what its state says."""
+        body = self._body
+        if not self.output.is_empty:
+            self.abort()  # a slow reader
+        elif self.state is State.LINGERING:
+            self.close()
+        elif body is not None and body.stream is not None and not body.stream.is_waited_for:
+            self.deadline = math.inf  # it is the handler that takes its time
+        elif body is not None:
+            self._fail_body(ProtocolError(408, "body_timeout", "the request body took too long"))
+        elif self._buffer:
+            late = ProtocolError(408, "head_timeout", "the request head took too long")
+            self._refuse(self._identify(Request("-", "-")), late)
+        else:
+            self.close()  # idle
+        self.advance()
+
+    def _balance_reading(self) -> None:
+        """Reads while there is room for what comes, and not otherwise."""
+        if self.state is State.CLOSED or self.state is State.UPGRADED:
+            return
+        if self._body is not None and self._body.stream is not None:
+            self._set_reading(not self._body.stream.is_full)
+        else:
+            self._set_reading(len(self._buffer) <= self.limits.max_pipelined_bytes)
+
+    def _linger(self) -> None:
+        self._buffer = b""  # what came after the last request is not answered
+        super()._linger()
+
+    def _on_end(self) -> None:
+        """The client sends no more. It may still read, unless it left in the middle of something."""
+        if self._body is not None:
+            self._body.fail(ConnectionClosed("the client left in the middle of its request's body"))
+        if self.state is State.HANDLING:
+            if self._is_abandonable and self._task is not None:
+                self._task.cancel()
+        elif self.output.is_empty or self.state is State.READING_BODY:
+            self.close()
+        else:
+            self._linger()
+
+    def _on_all_sent(self) -> None:
+        if self._upgrade is not None:
+            self._hand_over(self._upgrade)
+        elif self.state is State.LINGERING:
+            self._end_sending()
+        elif self.state is State.READING_HEAD:
+            self.advance()
+
+    def _on_closed(self) -> None:
+        """Whoever still works for this connection hears of it."""
+        self._buffer = b""
+        self._upgrade = None
+        self.server.forget(self)
+        if self._body is not None:
+            self._body.fail(ConnectionClosed("the client is gone"))
+        if self._is_abandonable and self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def _hand_over(self, upgrade: Upgrade) -> None:
+        """The socket is somebody else's from here on."""
+        self._upgrade = None
+        leftover, self._buffer = self._buffer, b""
+        sock = self._release_socket()
+        self.server.forget(self)
+        self.server.run_upgrade(upgrade, sock, leftover)
+
+    def begin_drain(self) -> None:
+        """The server is going away: an idle connection closes now, a busy one after its reply."""
+        if self.is_idle:
+            self.close()

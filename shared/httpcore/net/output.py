@@ -1,0 +1,160 @@
+"""What one connection has still to send: bytes and file spans, in order, as fast as the other side reads.
+
+Owns partial sends and the wait for writability. A reply that fits the socket's buffer costs one `send` and no object.
+"""
+
+import asyncio
+import os
+import socket
+from collections import deque
+from typing import Protocol
+
+
+class FileSpan:
+    """`length` bytes of an open file from `offset`; the descriptor is closed when it was sent or given up."""
+
+    __slots__ = ("fd", "left", "offset")
+
+    def __init__(self, fd: int, offset: int, length: int) -> None:
+        self.fd = fd
+        self.offset = offset
+        self.left = length
+
+    def send_to(self, sock: socket.socket) -> bool:
+        """Sends what the socket takes; whether all of it is sent. OSError when the file became shorter."""
+        while self.left:
+            sent = os.sendfile(sock.fileno(), self.fd, self.offset, self.left)
+            if sent == 0:
+                raise OSError("the file became shorter while it was sent")
+            self.offset += sent
+            self.left -= sent
+        return True
+
+    def close(self) -> None:
+        """The descriptor is closed."""
+        os.close(self.fd)
+
+
+class OutputOwner(Protocol):
+    """Whoever wants to know how the sending goes."""
+
+    def on_output_progress(self) -> None:
+        """Some was sent, some is left."""
+
+    def on_output_drained(self) -> None:
+        """Nothing is left, after something had been."""
+
+    def on_output_failed(self) -> None:
+        """The other side is gone."""
+
+
+class Output:
+    """The outgoing side of one connection's socket."""
+
+    __slots__ = ("_is_waiting", "_loop", "_owner", "_parts", "_queue", "_sock", "size")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: OutputOwner) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._owner = owner
+        self._parts: list[bytes] = []  # written in this turn, not yet tried
+        self._queue: deque[memoryview | FileSpan] | None = None  # what the socket did not take
+        self._is_waiting = False
+        self.size = 0  # bytes in the queue, files not counted
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything written was taken by the kernel."""
+        return not self._parts and not self._queue
+
+    def write(self, data: bytes) -> None:
+        """`data` is sent by the next `flush`, in one call with what was written before it."""
+        self._parts.append(data)
+
+    def write_file(self, span: FileSpan) -> None:
+        """The span is sent after everything written so far."""
+        self._enqueue_parts()
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(span)
+
+    def flush(self) -> None:
+        """Sends what the socket takes now; the owner hears of failure, or later of progress."""
+        if self._queue:
+            self._enqueue_parts()
+            if not self._is_waiting:
+                self._send_queue()
+            return
+        if not self._parts:
+            return
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._owner.on_output_failed()
+            return
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+            self._wait()
+
+    def _keep(self, view: memoryview) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(view)
+        self.size += len(view)
+
+    def _enqueue_parts(self) -> None:
+        if self._parts:
+            self._keep(memoryview(b"".join(self._parts)))
+            self._parts.clear()
+
+    def _wait(self) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._loop.add_writer(self._sock.fileno(), self._send_queue)
+        self._owner.on_output_progress()
+
+    def _send_queue(self) -> None:
+        queue = self._queue
+        try:
+            while queue:
+                self._send_first(queue)
+        except (BlockingIOError, InterruptedError):
+            self._wait()
+        except OSError:
+            self._owner.on_output_failed()
+        else:
+            self._stop_waiting()
+            self._owner.on_output_drained()
+
+    def _send_first(self, queue: deque[memoryview | FileSpan]) -> None:
+        first = queue[0]
+        if isinstance(first, FileSpan):
+            first.send_to(self._sock)
+            first.close()
+            queue.popleft()
+            return
+        sent = self._sock.send(first)
+        self.size -= sent
+        if sent == len(first):
+            queue.popleft()
+        else:
+            queue[0] = first[sent:]
+
+    def _stop_waiting(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self._loop.remove_writer(self._sock.fileno())
+
+    def discard(self) -> None:
+        """Nothing more is sent; files are closed. For a socket about to be closed."""
+        self._stop_waiting()
+        self._parts.clear()
+        for item in self._queue or ():
+            if isinstance(item, FileSpan):
+                item.close()
+        self._queue = None
+        self.size = 0

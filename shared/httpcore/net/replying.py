@@ -1,0 +1,146 @@
+"""The reply side of a connection: heads and bodies into the output, and what becomes of the connection afterwards.
+
+The request side, which decides what is answered, is `connection`; a body that is made while it is sent is `exchange`'s.
+"""
+
+import asyncio
+import logging
+import math
+import socket
+from typing import TYPE_CHECKING
+
+from shared.httpcore.errors import HttpError, ProtocolError
+from shared.httpcore.message import FileResponse, Request, Response, StreamingResponse, Upgrade
+from shared.httpcore.net.body import IncomingBody
+from shared.httpcore.net.exchange import close_chunks, send_stream
+from shared.httpcore.net.output import FileSpan
+from shared.httpcore.net.transport import State, Transport
+from shared.httpcore.serializing import BODILESS, serialize_reply_head
+
+if TYPE_CHECKING:
+    from shared.httpcore.net.server import Server
+
+logger = logging.getLogger("weaprous.http")
+
+
+class ReplySide(Transport):
+    """Sends the replies in the order of the requests, and keeps or ends the connection as their heads say."""
+
+    __slots__ = ("_body", "_is_abandonable", "_must_close", "_task", "_upgrade", "server")
+
+    def __init__(self, server: "Server", sock: socket.socket) -> None:
+        super().__init__(server.loop, sock, server.limits)
+        self.server = server
+        self._body: IncomingBody | None = None  # the body of the current request, until it is complete
+        self._task: asyncio.Task[None] | None = None  # the running handler, or a streaming reply
+        self._upgrade: Upgrade | None = None  # gets the socket when its 101 is sent
+        self._is_abandonable = False  # the task is cancelled when the client leaves
+        self._must_close = False
+
+    def advance(self) -> None:
+        """Goes on with what was received, and sends what was written."""
+        raise NotImplementedError
+
+    def internal_error(self, request: Request, where: str) -> Response:
+        """The reply for an exception nobody expected; the log gets the traceback, the client only the request id."""
+        logger.error("%s failed (request %s)", where, request.id, exc_info=True)
+        error = HttpError(500, "internal_error", f"something went wrong here; the request id is {request.id}")
+        return self.server.router.error_response(request, error)
+
+    def reply(self, request: Request, response: Response) -> None:
+        """Queues the reply and decides what becomes of the connection; `advance` sends it."""
+        if self.state is State.CLOSED:
+            discard_response(response)
+            return
+        try:
+            self.server.router.decorate(request, response)
+            if isinstance(response, StreamingResponse):
+                self._begin_stream(request, response)
+                return
+            size = self._queue_reply(request, response)
+        except Exception:
+            discard_response(response)
+            response = self.internal_error(request, "writing the reply")
+            size = self._queue_reply(request, response)
+        if isinstance(response, Upgrade) and response.status == 101:
+            self._upgrade = response
+            self._enter(State.HANDLING)
+            self.server.record(request, 101, 0)
+            return
+        self.finish(request, response.status, size)
+
+    def _queue_reply(self, request: Request, response: Response) -> int:
+        """The reply is in the output; how many bytes of body it has."""
+        length = response.length if isinstance(response, FileResponse) else len(response.body)
+        head = self._serialize_head(request, response, length)
+        if request.method == "HEAD" or response.status in BODILESS:
+            discard_response(response)
+            self.output.write(head)
+            return 0
+        if isinstance(response, FileResponse):
+            self.output.write(head)
+            self.output.write_file(FileSpan(response.fd, response.offset, response.length))
+        else:
+            self.output.write(head + response.body)
+        return length
+
+    def _begin_stream(self, request: Request, response: StreamingResponse) -> None:
+        """The head is in the output; a task makes the body. To HTTP/1.0 a body of unknown length ends by closing."""
+        is_unknown = response.content_length is None and response.status not in BODILESS
+        chunked = is_unknown and request.version_minor == 1
+        if is_unknown and not chunked:
+            self._must_close = True
+        self.output.write(self._serialize_head(request, response, response.content_length, chunked=chunked))
+        self._enter(State.HANDLING)
+        self.deadline = math.inf
+        self._is_abandonable = True
+        self._task = self.loop.create_task(send_stream(self, request, response, chunked=chunked))
+
+    def _serialize_head(
+        self, request: Request, response: Response, length: int | None, *, chunked: bool = False
+    ) -> bytes:
+        if not self._will_persist(request):
+            self._must_close = True  # what the head says is kept, whatever happens until the reply is complete
+        return serialize_reply_head(
+            request, response, length, not self._must_close, self.server.http_date(), chunked=chunked
+        )
+
+    def _will_persist(self, request: Request) -> bool:
+        """Whether the connection goes on after this exchange (RFC 9112 §9.3)."""
+        return (
+            request.keep_alive
+            and not self._must_close
+            and self._body is None
+            and not self.has_ended
+            and not self.server.is_draining
+        )
+
+    def finish(self, request: Request, status: int, body_bytes: int, *, cut: bool = False) -> None:
+        """The exchange is over: the next request, or the end of the connection.
+
+        `cut`: the reply could not be completed, so the client must see the connection break.
+        """
+        self._task = None
+        persists = self._will_persist(request)
+        self.server.record(request, status, body_bytes)
+        if cut:
+            self.abort()
+        elif persists and self.state is not State.CLOSED:
+            self.state = State.READING_HEAD
+            self.set_deadline(self.limits.idle_timeout_s)
+        elif self.state is not State.CLOSED:
+            self._linger()
+
+    def _refuse(self, request: Request, error: ProtocolError) -> None:
+        """Answers a broken rule and closes: after a framing error nothing on this connection can be trusted."""
+        self._must_close = True
+        http_error = HttpError(error.status, error.code, error.message)
+        self.reply(request, self.server.router.error_response(request, http_error))
+
+
+def discard_response(response: Response) -> None:
+    """Gives back what a reply holds when it is not sent."""
+    if isinstance(response, FileResponse):
+        FileSpan(response.fd, 0, 0).close()
+    elif isinstance(response, StreamingResponse):
+        asyncio.get_running_loop().create_task(close_chunks(response))

@@ -1,0 +1,223 @@
+"""Listeners, the connections, the sweep for time-outs and the drain. A connection's own life is in `connection`."""
+
+import asyncio
+import errno
+import itertools
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+
+from shared.httpcore.dates import format_http_date
+from shared.httpcore.limits import DEFAULT_LIMITS, Limits
+from shared.httpcore.message import Request, Upgrade
+from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.stream import Stream, ip_family
+from shared.httpcore.routing import Router
+
+logger = logging.getLogger("weaprous.http")
+
+OnResponse = Callable[[Request, int, int, float], None]
+OnSlowHandler = Callable[[str, float], None]
+
+BACKLOG = 1024
+ACCEPTS_PER_TURN = 32
+SLOW_HANDLER_S = 0.05
+SWEEP_S = 1.0
+ACCEPT_PAUSE_S = 0.2
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+def bind_listener(ip: str, port: int) -> socket.socket:
+    """A listening, non-blocking socket; port 0 takes a free one. OSError when the address can't be had."""
+    family = ip_family(ip)
+    if family is None:
+        found = socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, address = found[0][0], found[0][4][:2]
+    else:
+        address = (ip, port)
+    listener = socket.create_server(address, family=family, backlog=BACKLOG)
+    listener.setblocking(False)
+    # Accepted sockets inherit it (Linux, the BSDs), which saves a system call a connection.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+class Server:
+    """Serves one application on any number of listeners, in the running event loop."""
+
+    def __init__(
+        self,
+        router: Router,
+        limits: Limits = DEFAULT_LIMITS,
+        on_response: OnResponse | None = None,
+        on_slow_handler: OnSlowHandler | None = None,
+        scheme: str = "http",
+    ) -> None:
+        self.router = router
+        self.limits = limits
+        self.scheme = scheme
+        self.loop = asyncio.get_running_loop()
+        self.is_draining = False
+        self._on_response = on_response
+        self._on_slow_handler = on_slow_handler
+        self._listeners: list[socket.socket] = []
+        self._connections: set[Connection] = set()
+        self._upgrades: dict[asyncio.Task[None], Upgrade] = {}
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._all_closed: asyncio.Future[None] | None = None
+        self._is_out_of_resources = False
+        self._id_prefix = os.urandom(6).hex()
+        self._ids = itertools.count(1)
+        self._date_second = 0
+        self._date = ""
+
+    # --- what connections ask ----------------------------------------------------------------------------------
+
+    def http_date(self) -> str:
+        """Now, as an HTTP-date (RFC 9110 §5.6.7), made once a second."""
+        second = int(time.time())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = format_http_date(second)
+        return self._date
+
+    def next_request_id(self) -> str:
+        """An id that no other request of this or another process has."""
+        return f"{self._id_prefix}-{next(self._ids):x}"
+
+    def record(self, request: Request, status: int, body_bytes: int) -> None:
+        """A reply is complete: whoever counts and logs hears of it."""
+        if self._on_response is not None:
+            self._on_response(request, status, body_bytes, self.loop.time() - request.received_at)
+
+    def watch_handler(self, name: str, held_s: float) -> None:
+        """A handler held the loop for so long; above the bound somebody hears of it."""
+        if held_s > SLOW_HANDLER_S and self._on_slow_handler is not None:
+            self._on_slow_handler(name, held_s)
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is closed, or its socket belongs to an upgrade."""
+        self._connections.discard(connection)
+        self._check_all_closed()
+
+    def run_upgrade(self, upgrade: Upgrade, sock: socket.socket, leftover: bytes) -> None:
+        """The upgrade runs in a task of its own, known to the drain."""
+        task = self.loop.create_task(_run_upgrade(upgrade, Stream(sock), leftover))
+        self._upgrades[task] = upgrade
+        task.add_done_callback(self._forget_upgrade)
+        if self.is_draining:
+            upgrade.begin_drain()
+
+    def _forget_upgrade(self, task: "asyncio.Task[None]") -> None:
+        self._upgrades.pop(task, None)
+        self._check_all_closed()
+
+    @property
+    def connection_count(self) -> int:
+        """Open connections, upgraded ones included."""
+        return len(self._connections) + len(self._upgrades)
+
+    # --- accepting ---------------------------------------------------------------------------------------------
+
+    def start(self, listeners: Iterable[socket.socket]) -> None:
+        """Connections of these listeners are accepted from now on; the server closes them in the end."""
+        for listener in listeners:
+            self._listeners.append(listener)
+            self.loop.add_reader(listener.fileno(), self._on_acceptable, listener)
+
+    def _on_acceptable(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._on_accept_failed(listener, error)
+                return
+            if self._is_out_of_resources:
+                self._is_out_of_resources = False
+                logger.warning("accepting connections again")
+            sock.setblocking(False)
+            ip = address[0]
+            self._connections.add(Connection(self, sock, ip.removeprefix("::ffff:"), address[1]))
+        self._start_sweeping()
+
+    def _on_accept_failed(self, listener: socket.socket, error: OSError) -> None:
+        """Out of descriptors or memory: wait a little instead of spinning, and say so once."""
+        if not self._is_out_of_resources:
+            self._is_out_of_resources = True
+            logger.error("can't accept connections: %s; %d are open", error.strerror, self.connection_count)
+        self.loop.remove_reader(listener.fileno())
+        self.loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting, listener)
+
+    def _resume_accepting(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            self.loop.add_reader(listener.fileno(), self._on_acceptable, listener)
+
+    # --- time-outs ---------------------------------------------------------------------------------------------
+
+    def _start_sweeping(self) -> None:
+        if self._sweep_timer is None and self._connections:
+            self._sweep_timer = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """One look a second at every connection's deadline; none while there is no connection."""
+        self._sweep_timer = None
+        now = self.loop.time()
+        for connection in [each for each in self._connections if each.deadline <= now]:
+            connection.on_deadline()
+        self._start_sweeping()
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def begin_drain(self) -> None:
+        """Idle connections close, replies say `Connection: close`, upgrades are told. New connections are served."""
+        self.is_draining = True
+        for connection in list(self._connections):
+            connection.begin_drain()
+        for upgrade in list(self._upgrades.values()):
+            upgrade.begin_drain()
+
+    def close_listeners(self) -> None:
+        """No connection is accepted any more."""
+        for listener in self._listeners:
+            self.loop.remove_reader(listener.fileno())
+            listener.close()
+        self._listeners.clear()
+
+    async def wait_closed(self, timeout_s: float) -> int:
+        """Returns when every connection has ended, or when time is over: then the rest is cut, and counted."""
+        self._all_closed = self.loop.create_future()
+        self._check_all_closed()
+        try:
+            await asyncio.wait_for(asyncio.shield(self._all_closed), timeout_s)
+        except TimeoutError:
+            pass
+        cut_count = self.connection_count
+        for connection in list(self._connections):
+            connection.abort()
+        tasks = list(self._upgrades)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        return cut_count
+
+    def _check_all_closed(self) -> None:
+        if self._all_closed is not None and not self._all_closed.done() and self.connection_count == 0:
+            self._all_closed.set_result(None)
+
+
+async def _run_upgrade(upgrade: Upgrade, stream: Stream, leftover: bytes) -> None:
+    try:
+        await upgrade.run(stream, leftover)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        logger.error("an upgraded connection failed", exc_info=True)
+    finally:
+        stream.close()

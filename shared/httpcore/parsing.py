@@ -1,0 +1,266 @@
+"""Heads from bytes: one strict regex accepts or refuses the whole head, then only what decides is taken out.
+
+Owns the syntax of requests and replies (RFC 9112 §2–§5) and the Host rules (§3.2). What follows from the deciding
+fields for the body is `framing`'s. When the regex refuses, a second, slower look finds the words for the error.
+"""
+
+from urllib.parse import urlsplit
+
+from shared.httpcore.errors import ProtocolError
+from shared.httpcore.framing import parse_content_length, parse_transfer_encoding
+from shared.httpcore.grammar import (
+    BAD_TARGET,
+    DECIDING_REQUEST_FIELDS,
+    DECIDING_RESPONSE_FIELDS,
+    HOST,
+    REQUEST_HEAD,
+    REQUEST_ID,
+    RESPONSE_HEAD,
+    STRAY_OCTET,
+)
+from shared.httpcore.headers import Headers
+from shared.httpcore.limits import Limits
+from shared.httpcore.message import Request
+
+HEAD_END = b"\r\n\r\n"
+
+
+def find_head_end(buffer: bytes, scanned: int, limits: Limits) -> int:
+    """Where the head at the start of `buffer` ends, its empty line included; 0 while it is incomplete.
+
+    `scanned` bytes were looked at by earlier calls, so a head that comes byte by byte costs linear time. Raises
+    ProtocolError as soon as what is there can't become a legal head: too long, or a stray CR, LF or NUL.
+    """
+    end = buffer.find(HEAD_END, scanned - 3 if scanned > 3 else 0)
+    if end >= 0 and end + 4 <= limits.max_head_bytes:
+        return end + 4
+    _check_line_length(buffer, limits)
+    if len(buffer) > limits.max_head_bytes:
+        raise ProtocolError(431, "head_too_large", f"got a head over {limits.max_head_bytes} bytes")
+    if (stray := STRAY_OCTET.search(buffer, max(0, scanned - 1))) is not None:
+        raise ProtocolError(
+            400, "bad_line_end", f"got {stray[0]!r} at byte {stray.start()}, expected lines ended by CRLF"
+        )
+    return 0
+
+
+def parse_request_head(buffer: bytes, end: int, limits: Limits) -> Request:
+    """The request whose head is `buffer[:end]`; ProtocolError says which rule it breaks and the status to answer.
+
+    `end` comes from `find_head_end`. The body's length is decided here too: `is_chunked` or `content_length`.
+    """
+    head = REQUEST_HEAD.match(buffer, 0, end)
+    if head is None or head.end() != end:
+        raise _explain_request(buffer[:end], limits)
+    method, target, minor, field_lines = head.groups()
+    if len(method) + len(target) + 10 > limits.max_request_line_bytes:
+        _check_line_length(buffer, limits)
+    if field_lines.count(b"\n") > limits.max_field_count:
+        raise ProtocolError(431, "too_many_fields", f"got more than {limits.max_field_count} field lines")
+    if BAD_TARGET.search(target) is not None:
+        raise ProtocolError(400, "bad_target", "got a request-target with a fragment or a bad percent-escape")
+    request = Request(method.decode("ascii"), target.decode("ascii"), 1 if minor == b"1" else 0, field_lines)
+    found = DECIDING_REQUEST_FIELDS.findall(buffer[:end].lower(), head.start(4) - 2)
+    fields = dict(found)
+    if len(fields) != len(found):
+        fields = _join_repeated(found)
+    _decide_request(request, fields)
+    if target[0] != 0x2F:  # "/"
+        _resolve_target_form(request)
+    return request
+
+
+def _decide_request(request: Request, fields: dict[bytes, bytes]) -> None:
+    """Writes what the deciding fields mean into the request; ProtocolError when they break a rule."""
+    host = fields.get(b"host")
+    if host is not None:
+        request.host = _check_host(host)
+    elif request.version_minor:
+        # RFC 9112 §3.2: a server MUST answer 400 to an HTTP/1.1 request without Host.
+        raise ProtocolError(400, "missing_host", "an HTTP/1.1 request needs a Host field")
+    if len(fields) == 1 and host is not None:
+        return
+    if (coding := fields.get(b"transfer-encoding")) is not None:
+        parse_transfer_encoding(coding, request.version_minor, has_length=b"content-length" in fields)
+        request.is_chunked = True
+    elif (length := fields.get(b"content-length")) is not None:
+        request.content_length = parse_content_length(length)
+    if (connection := fields.get(b"connection")) is not None:
+        _decide_connection(request, connection, fields.get(b"upgrade", b""))
+    if (expect := fields.get(b"expect")) is not None and request.version_minor:
+        # RFC 9110 §10.1.1: 100-continue is the only expectation there is.
+        if expect.strip(b" \t") != b"100-continue":
+            raise ProtocolError(417, "bad_expectation", "got an Expect other than 100-continue")
+        request.expects_continue = True
+    if b"x-request-id" in fields:
+        request.id = _request_id(request.headers)
+
+
+def _decide_connection(request: Request, connection: bytes, upgrade: bytes) -> None:
+    """RFC 9112 §9.3: close wins; HTTP/1.0 needs keep-alive. RFC 9110 §7.8: Upgrade counts only when named."""
+    tokens = [token.strip(b" \t") for token in connection.split(b",")]
+    if b"close" in tokens:
+        request.keep_alive = False
+    elif b"keep-alive" in tokens:
+        request.keep_alive = True
+    if b"upgrade" in tokens and request.version_minor:
+        request.upgrade = upgrade.strip(b" \t").decode("latin-1")
+
+
+def _request_id(headers: Headers) -> str:
+    values = headers.get_all("x-request-id")
+    if len(values) == 1 and REQUEST_ID.fullmatch(values[0].encode("latin-1")):
+        return values[0]
+    return ""
+
+
+def _join_repeated(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Repeated fields: list-valued ones are joined (RFC 9110 §5.3), the others are an error."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in found:
+        if name in (b"connection", b"upgrade", b"x-request-id"):
+            fields[name] = fields[name] + b"," + value if name in fields else value
+        elif name in fields:
+            status = 501 if name == b"transfer-encoding" else 400
+            raise ProtocolError(status, "repeated_field", f"got more than one {name.decode()} field")
+        else:
+            fields[name] = value
+    return fields
+
+
+def _check_host(value: bytes) -> str:
+    host = value.strip(b" \t")
+    if HOST.fullmatch(host) is None:
+        raise ProtocolError(400, "bad_host", "got a Host field that is not a name or address with an optional port")
+    return host.decode("ascii")
+
+
+def _resolve_target_form(request: Request) -> None:
+    """RFC 9112 §3.2: absolute-form becomes origin-form when it agrees with Host; `*` is for OPTIONS only."""
+    target = request.target
+    if target == "*" and request.method == "OPTIONS":
+        return
+    if request.method == "CONNECT":
+        raise ProtocolError(501, "not_implemented", "CONNECT is not implemented")
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        raise ProtocolError(400, "bad_target", "got a request-target that is neither a path nor an http URL")
+    parts = urlsplit("//" + rest) if "[" not in rest else None
+    authority = (
+        parts.netloc if parts else rest[: rest.find("]") + 1] + rest[rest.find("]") + 1 :].split("/")[0].split("?")[0]
+    )
+    authority = authority.lower()
+    # Deliberate: RFC 9112 §3.2.2 lets the target win over Host; two hosts in one message are refused instead.
+    if HOST.fullmatch(authority.encode("latin-1")) is None or not _is_same_host(
+        authority, request.host, scheme.lower()
+    ):
+        raise ProtocolError(400, "host_mismatch", "got a request-target and a Host field that name different hosts")
+    path = rest[len(authority) :]
+    request.target = path if path.startswith("/") else "/" + path
+    request.raw_path, _, request.query = request.target.partition("?")
+
+
+def _is_same_host(authority: str, host: str, scheme: str) -> bool:
+    default_port = ":443" if scheme == "https" else ":80"
+    return authority.removesuffix(default_port) == host.removesuffix(default_port)
+
+
+def _check_line_length(buffer: bytes, limits: Limits) -> None:
+    line_end = buffer.find(b"\r\n", 0, limits.max_request_line_bytes + 2)
+    if line_end < 0 and len(buffer) > limits.max_request_line_bytes:
+        raise ProtocolError(414, "line_too_long", f"got a request line over {limits.max_request_line_bytes} bytes")
+
+
+def _explain_request(head: bytes, limits: Limits) -> ProtocolError:
+    """Why the regex refused this head, in the client's words."""
+    line, _, fields = head.partition(b"\r\n")
+    if STRAY_OCTET.search(head) is not None:
+        return ProtocolError(400, "bad_line_end", "got a bare CR, a bare LF or a NUL, expected lines ended by CRLF")
+    words = line.split(b" ")
+    if len(words) != 3:
+        return ProtocolError(400, "bad_request_line", "expected METHOD SP TARGET SP HTTP-VERSION in the request line")
+    version = words[2]
+    if version[:5] == b"HTTP/" and len(version) == 8 and version[5:6].isdigit() and version[6:7] == b".":
+        if version not in (b"HTTP/1.0", b"HTTP/1.1") and version[7:].isdigit():
+            return ProtocolError(505, "bad_version", f"got {version.decode('latin-1')}, expected HTTP/1.0 or HTTP/1.1")
+        return _explain_fields(fields)
+    return ProtocolError(400, "bad_request_line", "expected HTTP/1.1 at the end of the request line")
+
+
+def _explain_fields(fields: bytes) -> ProtocolError:
+    for number, line in enumerate(fields.split(b"\r\n"), 1):
+        if line[:1] in (b" ", b"\t"):
+            return ProtocolError(400, "obs_fold", f"field line {number} starts with white space")
+        name, colon, _ = line.partition(b":")
+        if line and not colon:
+            return ProtocolError(400, "bad_field", f"field line {number} has no colon")
+        if name != name.rstrip(b" \t"):
+            return ProtocolError(400, "bad_field", f"field line {number} has white space before its colon")
+    return ProtocolError(400, "bad_field", "got a field line with an octet that may not stand there")
+
+
+class ResponseHead:
+    """The head of a reply. `content_length` None: no such field; `keep_alive`: whether the connection may go on."""
+
+    __slots__ = (
+        "_headers",
+        "content_length",
+        "field_lines",
+        "is_chunked",
+        "keep_alive",
+        "reason",
+        "status",
+        "version_minor",
+    )
+
+    def __init__(self, status: int, reason: str, version_minor: int, field_lines: bytes) -> None:
+        self.status = status
+        self.reason = reason
+        self.version_minor = version_minor
+        self.field_lines = field_lines
+        self.content_length: int | None = None
+        self.is_chunked = False
+        self.keep_alive = version_minor == 1
+        self._headers: Headers | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """All fields, parsed when first asked for."""
+        if self._headers is None:
+            self._headers = Headers.parse(self.field_lines)
+        return self._headers
+
+
+def parse_response_head(buffer: bytes, end: int, limits: Limits) -> ResponseHead:
+    """The reply whose head is `buffer[:end]`, checked as hard as a request's. ProtocolError (502) otherwise."""
+    head = RESPONSE_HEAD.match(buffer, 0, end)
+    if head is None or head.end() != end:
+        raise ProtocolError(502, "bad_reply", "the reply's head breaks the grammar of HTTP/1.1")
+    minor, status, reason, field_lines = head.groups()
+    if field_lines.count(b"\n") > limits.max_field_count:
+        raise ProtocolError(502, "bad_reply", f"the reply has more than {limits.max_field_count} field lines")
+    reply = ResponseHead(int(status), (reason or b"").decode("latin-1"), 1 if minor == b"1" else 0, field_lines)
+    found = DECIDING_RESPONSE_FIELDS.findall(buffer[:end].lower(), head.start(4) - 2)
+    fields: dict[bytes, bytes] = {}
+    for name, value in found:
+        if name in fields and name in (b"content-length", b"transfer-encoding"):
+            raise ProtocolError(502, "bad_reply", f"the reply has more than one {name.decode()} field")
+        fields[name] = fields[name] + b"," + value if name in fields else value
+    _decide_response(reply, fields)
+    return reply
+
+
+def _decide_response(reply: ResponseHead, fields: dict[bytes, bytes]) -> None:
+    try:
+        if (coding := fields.get(b"transfer-encoding")) is not None:
+            parse_transfer_encoding(coding, reply.version_minor, has_length=b"content-length" in fields)
+            reply.is_chunked = True
+        elif (length := fields.get(b"content-length")) is not None:
+            reply.content_length = parse_content_length(length)
+    except ProtocolError as error:
+        raise ProtocolError(502, "bad_reply", f"the reply's framing: {error.message}") from None
+    tokens = [token.strip(b" \t") for token in fields.get(b"connection", b"").split(b",")]
+    if b"close" in tokens:
+        reply.keep_alive = False
+    elif b"keep-alive" in tokens:
+        reply.keep_alive = True

@@ -1,0 +1,63 @@
+"""Heads to bytes. The only place where a status line or a field line is written. Read `net/connection` next."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from shared.httpcore.grammar import WRITABLE_NAME, WRITABLE_VALUE
+from shared.httpcore.message import Request, Response
+
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+REASONS[413] = "Content Too Large"
+REASONS[421] = "Misdirected Request"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+BODILESS = frozenset({204, 304})  # RFC 9110 §6.4.1: never with content
+
+
+def serialize_fields(pairs: Iterable[tuple[str, str]]) -> str:
+    """The field lines of `pairs`. ValueError for a name or value that would break out of its line."""
+    lines = []
+    for name, value in pairs:
+        if WRITABLE_NAME.fullmatch(name) is None or WRITABLE_VALUE.fullmatch(value) is None:
+            raise ValueError(f"the field {name!r} can't be written: {value!r}")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines)
+
+
+def serialize_reply_head(
+    request: Request,
+    response: Response,
+    length: int | None,
+    persists: bool,
+    date: str,
+    *,
+    chunked: bool = False,
+) -> bytes:
+    """The head of a reply, its empty line included. ValueError for a field that can't be written.
+
+    `length` is the body's in bytes; None: it is chunked, or ends with the connection. `persists`: the connection goes
+    on. `date` is now as an HTTP-date.
+    """
+    status = response.status
+    framing = f"Content-Type: {response.content_type}\r\n" if response.content_type is not None else ""
+    if status == 101:
+        framing += "Connection: Upgrade\r\n"
+    else:
+        if chunked:
+            framing += "Transfer-Encoding: chunked\r\n"
+        elif length is not None and status not in BODILESS:
+            framing += f"Content-Length: {length}\r\n"
+        if not persists:
+            framing += "Connection: close\r\n"
+        elif request.version_minor == 0:
+            framing += "Connection: keep-alive\r\n"
+    fields = serialize_fields(response.headers) if response.headers else ""
+    reason = REASONS.get(status, "Unknown")
+    text = f"HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n{framing}X-Request-Id: {request.id}\r\n{fields}\r\n"
+    return text.encode("latin-1")
+
+
+def serialize_request_head(method: str, target: str, pairs: Iterable[tuple[str, str]]) -> bytes:
+    """The head of a request. ValueError for a method, target or field that can't be written."""
+    if WRITABLE_NAME.fullmatch(method) is None or not target.isascii() or not target.isprintable() or " " in target:
+        raise ValueError(f"the request line can't be written: {method!r} {target!r}")
+    return f"{method} {target} HTTP/1.1\r\n{serialize_fields(pairs)}\r\n".encode("latin-1")
