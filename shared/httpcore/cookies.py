@@ -59,9 +59,7 @@ def expired_cookie(name: str, path: str = "/") -> SetCookie:
 
 
 def serialize_set_cookie(cookie: SetCookie) -> str:
-    """The value of a Set-Cookie field. ValueError for what would break out of its place or what browsers
-    refuse.
-    """
+    """The value of a Set-Cookie field. ValueError for what would break out of its place or what browsers refuse."""
     _check(cookie)
     parts = [f"{cookie.name}={cookie.value}", f"Path={cookie.path}"]
     if cookie.max_age_s is not None:

@@ -16,20 +16,23 @@ FIELD_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 # obs-fold: a line that starts with white space does not match.
 FIELD_LINES = rb"(?:" + TOKEN + rb":" + FIELD_VALUE + rb"\r\n)*+"
 
+FIELD_SECTION = re.compile(FIELD_LINES)
+
 # RFC 9112 §3: request-line = method SP request-target SP HTTP-version; the target's octets are checked further in
-# `parsing`. The groups: method, target, minor version, all field lines.
-REQUEST_HEAD = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/1\.([01])\r\n(" + FIELD_LINES + rb")\r\n")
+# `parsing`. The groups: method, target, minor version.
+REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/1\.([01])\r\n")
 
 # RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ].
 RESPONSE_HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + FIELD_VALUE + rb"))?\r\n(" + FIELD_LINES + rb")\r\n"
 )
 
-# The fields that decide framing, routing and the life of a connection, found in a lower-cased head in one pass.
+# The fields that decide framing, routing and the life of a connection, found in lower-cased lines in one pass. Every
+# line is found by the LF before it, so the caller puts one in front of the first.
 DECIDING_REQUEST_FIELDS = re.compile(
-    rb"\r\n(host|content-length|transfer-encoding|connection|expect|upgrade|x-request-id):([^\r]*)"
+    rb"\n(host|content-length|transfer-encoding|connection|expect|upgrade|x-request-id):([^\r]*)"
 )
-DECIDING_RESPONSE_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|connection|upgrade):([^\r]*)")
+DECIDING_RESPONSE_FIELDS = re.compile(rb"\n(content-length|transfer-encoding|connection|upgrade):([^\r]*)")
 
 # RFC 9112 §7.1: chunk = chunk-size [ chunk-ext ] CRLF. At most 15 digits, so the size fits 60 bits everywhere.
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n")

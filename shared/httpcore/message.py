@@ -18,20 +18,58 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 
 
+class HeadFields:
+    """The field lines of one request's head and what they decide; `parsing` fills it in.
+
+    A client mostly repeats its fields: the next request with the same lines shares this value, parsed headers included.
+    """
+
+    __slots__ = (
+        "_headers",
+        "content_length",
+        "expects_continue",
+        "host",
+        "is_chunked",
+        "keep_alive",
+        "lines",
+        "request_id",
+        "upgrade",
+        "version_minor",
+    )
+
+    def __init__(self, lines: bytes, version_minor: int) -> None:
+        self.lines = lines  # as received, valid by the grammar, each ended by CRLF
+        self.version_minor = version_minor
+        self.host = ""  # lower case; "" when an HTTP/1.0 request has none
+        self.content_length: int | None = None  # None: no Content-Length field
+        self.is_chunked = False
+        self.keep_alive = version_minor == 1  # what the client asked for (RFC 9112 §9.3)
+        self.expects_continue = False
+        self.upgrade = ""  # lower case; only when Connection names it
+        self.request_id = ""  # the client's, when it is well formed
+        self._headers: Headers | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """All fields, parsed when first asked for."""
+        if self._headers is None:
+            self._headers = Headers.parse(self.lines)
+        return self._headers
+
+
 class Request:
     """One request. What decides framing is parsed at once; fields, query, cookies and path only when asked for."""
 
     __slots__ = (
         "_body_stream",
         "_cookies",
-        "_headers",
         "_path",
         "_query_params",
         "_state",
         "body",
         "content_length",
         "expects_continue",
-        "field_lines",
+        "fields",
         "host",
         "id",
         "is_chunked",
@@ -49,26 +87,34 @@ class Request:
         "version_minor",
     )
 
-    def __init__(self, method: str, target: str, version_minor: int = 1, field_lines: bytes = b"") -> None:
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        version_minor: int = 1,
+        field_lines: bytes = b"",
+        fields: HeadFields | None = None,
+    ) -> None:
+        if fields is None:
+            fields = HeadFields(field_lines, version_minor)
         self.method = method
         self.target = target  # origin-form, or "*" for OPTIONS
         self.version_minor = version_minor
-        self.field_lines = field_lines  # as received, valid by the grammar, each ended by CRLF
         self.raw_path, _, self.query = target.partition("?")
-        self.host = ""  # lower case; "" when an HTTP/1.0 request has none
-        self.content_length: int | None = None  # None: no Content-Length field
-        self.is_chunked = False
-        self.keep_alive = version_minor == 1  # what the client asked for (RFC 9112 §9.3)
-        self.expects_continue = False
-        self.upgrade = ""  # lower case; only when Connection names it
-        self.id = ""
+        self.fields = fields
+        self.host = fields.host
+        self.content_length = fields.content_length
+        self.is_chunked = fields.is_chunked
+        self.keep_alive = fields.keep_alive
+        self.expects_continue = fields.expects_continue
+        self.upgrade = fields.upgrade
+        self.id = fields.request_id
         self.scheme = "http"
         self.remote_ip = ""
         self.remote_port = 0
         self.received_at = 0.0  # loop time, seconds
         self.body = b""
         self.path_params: dict[str, str] = {}
-        self._headers: Headers | None = None
         self._path: str | None = None
         self._query_params: dict[str, list[str]] | None = None
         self._cookies: dict[str, str] | None = None
@@ -83,9 +129,12 @@ class Request:
     @property
     def headers(self) -> Headers:
         """All fields, parsed when first asked for."""
-        if self._headers is None:
-            self._headers = Headers.parse(self.field_lines)
-        return self._headers
+        return self.fields.headers
+
+    @property
+    def field_lines(self) -> bytes:
+        """The field lines as they were received."""
+        return self.fields.lines
 
     @property
     def path(self) -> str:

@@ -12,15 +12,16 @@ from shared.httpcore.grammar import (
     BAD_TARGET,
     DECIDING_REQUEST_FIELDS,
     DECIDING_RESPONSE_FIELDS,
+    FIELD_SECTION,
     HOST,
-    REQUEST_HEAD,
     REQUEST_ID,
+    REQUEST_LINE,
     RESPONSE_HEAD,
     STRAY_OCTET,
 )
 from shared.httpcore.headers import Headers
 from shared.httpcore.limits import Limits
-from shared.httpcore.message import Request
+from shared.httpcore.message import HeadFields, Request
 
 HEAD_END = b"\r\n\r\n"
 
@@ -44,67 +45,80 @@ def find_head_end(buffer: bytes, scanned: int, limits: Limits) -> int:
     return 0
 
 
-def parse_request_head(buffer: bytes, end: int, limits: Limits) -> Request:
+def parse_request_head(buffer: bytes, end: int, limits: Limits, previous: HeadFields | None = None) -> Request:
     """The request whose head is `buffer[:end]`; ProtocolError says which rule it breaks and the status to answer.
 
     `end` comes from `find_head_end`. The body's length is decided here too: `is_chunked` or `content_length`.
+    `previous` are the fields of the connection's last request: when the lines are the same, so is what they mean.
     """
-    head = REQUEST_HEAD.match(buffer, 0, end)
-    if head is None or head.end() != end:
+    line = REQUEST_LINE.match(buffer, 0, end)
+    if line is None:
         raise _explain_request(buffer[:end], limits)
-    method, target, minor, field_lines = head.groups()
-    if len(method) + len(target) + 10 > limits.max_request_line_bytes:
-        _check_line_length(buffer, limits)
-    if field_lines.count(b"\n") > limits.max_field_count:
-        raise ProtocolError(431, "too_many_fields", f"got more than {limits.max_field_count} field lines")
+    method, target, minor = line.groups()
+    start = line.end()
+    if start - 2 > limits.max_request_line_bytes:
+        raise _line_too_long(limits)
     if BAD_TARGET.search(target) is not None:
         raise ProtocolError(400, "bad_target", "got a request-target with a fragment or a bad percent-escape")
-    request = Request(method.decode("ascii"), target.decode("ascii"), 1 if minor == b"1" else 0, field_lines)
-    found = DECIDING_REQUEST_FIELDS.findall(buffer[:end].lower(), head.start(4) - 2)
-    fields = dict(found)
-    if len(fields) != len(found):
-        fields = _join_repeated(found)
-    _decide_request(request, fields)
+    version_minor = 1 if minor == b"1" else 0
+    lines = buffer[start : end - 2]
+    if previous is None or previous.lines != lines or previous.version_minor != version_minor:
+        if FIELD_SECTION.fullmatch(lines) is None:
+            raise _explain_request(buffer[:end], limits)
+        previous = _parse_fields(lines, version_minor, limits)
+    request = Request(method.decode("ascii"), target.decode("ascii"), version_minor, fields=previous)
     if target[0] != 0x2F:  # "/"
         _resolve_target_form(request)
     return request
 
 
-def _decide_request(request: Request, fields: dict[bytes, bytes]) -> None:
-    """Writes what the deciding fields mean into the request; ProtocolError when they break a rule."""
-    host = fields.get(b"host")
+def _parse_fields(lines: bytes, version_minor: int, limits: Limits) -> HeadFields:
+    """What valid field lines decide; ProtocolError when they break a rule."""
+    if lines.count(b"\n") > limits.max_field_count:
+        raise ProtocolError(431, "too_many_fields", f"got more than {limits.max_field_count} field lines")
+    found = DECIDING_REQUEST_FIELDS.findall(b"\n" + lines.lower())
+    values = dict(found)
+    if len(values) != len(found):
+        values = _join_repeated(found)
+    fields = HeadFields(lines, version_minor)
+    _decide_request(fields, values)
+    return fields
+
+
+def _decide_request(fields: HeadFields, values: dict[bytes, bytes]) -> None:
+    host = values.get(b"host")
     if host is not None:
-        request.host = _check_host(host)
-    elif request.version_minor:
+        fields.host = _check_host(host)
+    elif fields.version_minor:
         # RFC 9112 §3.2: a server MUST answer 400 to an HTTP/1.1 request without Host.
         raise ProtocolError(400, "missing_host", "an HTTP/1.1 request needs a Host field")
-    if len(fields) == 1 and host is not None:
+    if len(values) == 1 and host is not None:
         return
-    if (coding := fields.get(b"transfer-encoding")) is not None:
-        parse_transfer_encoding(coding, request.version_minor, has_length=b"content-length" in fields)
-        request.is_chunked = True
-    elif (length := fields.get(b"content-length")) is not None:
-        request.content_length = parse_content_length(length)
-    if (connection := fields.get(b"connection")) is not None:
-        _decide_connection(request, connection, fields.get(b"upgrade", b""))
-    if (expect := fields.get(b"expect")) is not None and request.version_minor:
+    if (coding := values.get(b"transfer-encoding")) is not None:
+        parse_transfer_encoding(coding, fields.version_minor, has_length=b"content-length" in values)
+        fields.is_chunked = True
+    elif (length := values.get(b"content-length")) is not None:
+        fields.content_length = parse_content_length(length)
+    if (connection := values.get(b"connection")) is not None:
+        _decide_connection(fields, connection, values.get(b"upgrade", b""))
+    if (expect := values.get(b"expect")) is not None and fields.version_minor:
         # RFC 9110 §10.1.1: 100-continue is the only expectation there is.
         if expect.strip(b" \t") != b"100-continue":
             raise ProtocolError(417, "bad_expectation", "got an Expect other than 100-continue")
-        request.expects_continue = True
-    if b"x-request-id" in fields:
-        request.id = _request_id(request.headers)
+        fields.expects_continue = True
+    if b"x-request-id" in values:
+        fields.request_id = _request_id(fields.headers)
 
 
-def _decide_connection(request: Request, connection: bytes, upgrade: bytes) -> None:
+def _decide_connection(fields: HeadFields, connection: bytes, upgrade: bytes) -> None:
     """RFC 9112 §9.3: close wins; HTTP/1.0 needs keep-alive. RFC 9110 §7.8: Upgrade counts only when named."""
     tokens = [token.strip(b" \t") for token in connection.split(b",")]
     if b"close" in tokens:
-        request.keep_alive = False
+        fields.keep_alive = False
     elif b"keep-alive" in tokens:
-        request.keep_alive = True
-    if b"upgrade" in tokens and request.version_minor:
-        request.upgrade = upgrade.strip(b" \t").decode("latin-1")
+        fields.keep_alive = True
+    if b"upgrade" in tokens and fields.version_minor:
+        fields.upgrade = upgrade.strip(b" \t").decode("latin-1")
 
 
 def _request_id(headers: Headers) -> str:
@@ -168,7 +182,11 @@ def _is_same_host(authority: str, host: str, scheme: str) -> bool:
 def _check_line_length(buffer: bytes, limits: Limits) -> None:
     line_end = buffer.find(b"\r\n", 0, limits.max_request_line_bytes + 2)
     if line_end < 0 and len(buffer) > limits.max_request_line_bytes:
-        raise ProtocolError(414, "line_too_long", f"got a request line over {limits.max_request_line_bytes} bytes")
+        raise _line_too_long(limits)
+
+
+def _line_too_long(limits: Limits) -> ProtocolError:
+    return ProtocolError(414, "line_too_long", f"got a request line over {limits.max_request_line_bytes} bytes")
 
 
 def _explain_request(head: bytes, limits: Limits) -> ProtocolError:
@@ -240,7 +258,7 @@ def parse_response_head(buffer: bytes, end: int, limits: Limits) -> ResponseHead
     if field_lines.count(b"\n") > limits.max_field_count:
         raise ProtocolError(502, "bad_reply", f"the reply has more than {limits.max_field_count} field lines")
     reply = ResponseHead(int(status), (reason or b"").decode("latin-1"), 1 if minor == b"1" else 0, field_lines)
-    found = DECIDING_RESPONSE_FIELDS.findall(buffer[:end].lower(), head.start(4) - 2)
+    found = DECIDING_RESPONSE_FIELDS.findall(b"\n" + field_lines.lower())
     fields: dict[bytes, bytes] = {}
     for name, value in found:
         if name in fields and name in (b"content-length", b"transfer-encoding"):

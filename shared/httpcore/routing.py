@@ -122,7 +122,7 @@ class Router:
             if (reply := hook(request)) is not None:
                 return reply
         try:
-            methods = self._exact.get(request.path) or self._match(request)
+            methods = self._exact.get(request.raw_path) or self._match(request)
         except HttpError:
             if self._fallback is None:
                 raise
@@ -166,7 +166,10 @@ class Router:
         return node.methods
 
     def _match(self, request: Request) -> dict[str, Route] | None:
-        segments = request.path.split("/")[1:]
+        path = request.path
+        if path != request.raw_path and path in self._exact:
+            return self._exact[path]
+        segments = path.split("/")[1:]
         if len(segments) > 64:
             return None
         return _walk(self._tree, segments, 0, request.path_params)

@@ -1,6 +1,7 @@
 """Heads to bytes. The only place where a status line or a field line is written. Read `net/connection` next."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 
 from shared.httpcore.grammar import WRITABLE_NAME, WRITABLE_VALUE
@@ -13,14 +14,20 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODILESS = frozenset({204, 304})  # RFC 9110 §6.4.1: never with content
 
 
+@lru_cache(maxsize=1024)
+def serialize_field(name: str, value: str) -> str:
+    """One field line. ValueError for a name or value that would break out of it.
+
+    Most lines that a service writes are the same for every reply, so they are checked and joined once.
+    """
+    if WRITABLE_NAME.fullmatch(name) is None or WRITABLE_VALUE.fullmatch(value) is None:
+        raise ValueError(f"the field {name!r} can't be written: {value!r}")
+    return f"{name}: {value}\r\n"
+
+
 def serialize_fields(pairs: Iterable[tuple[str, str]]) -> str:
-    """The field lines of `pairs`. ValueError for a name or value that would break out of its line."""
-    lines = []
-    for name, value in pairs:
-        if WRITABLE_NAME.fullmatch(name) is None or WRITABLE_VALUE.fullmatch(value) is None:
-            raise ValueError(f"the field {name!r} can't be written: {value!r}")
-        lines.append(f"{name}: {value}\r\n")
-    return "".join(lines)
+    """The field lines of `pairs`. ValueError as in `serialize_field`."""
+    return "".join([serialize_field(name, value) for name, value in pairs])
 
 
 def serialize_reply_head(

@@ -13,7 +13,7 @@ import socket
 from typing import TYPE_CHECKING, cast
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
-from shared.httpcore.message import Request, Response, Upgrade
+from shared.httpcore.message import HeadFields, Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import run_exchange
 from shared.httpcore.net.replying import ReplySide
@@ -33,6 +33,7 @@ class Connection(ReplySide):
 
     __slots__ = (
         "_buffer",
+        "_last_fields",
         "_scanned",
         "remote_ip",
         "remote_port",
@@ -43,6 +44,7 @@ class Connection(ReplySide):
         self.remote_ip = remote_ip
         self.remote_port = remote_port
         self._buffer = b""  # received, not used
+        self._last_fields: HeadFields | None = None  # of the last request, until the connection is idle for a while
         self._scanned = 0  # bytes of the buffer known to hold no end of a head
 
     @property
@@ -96,11 +98,12 @@ class Connection(ReplySide):
                     self.set_deadline(limits.head_timeout_s)
                 self._scanned = len(buffer)
                 return False
-            request = parse_request_head(buffer, end, limits)
+            request = parse_request_head(buffer, end, limits, self._last_fields)
         except ProtocolError as error:
             self._refuse(self._identify(Request("-", "-")), error)
             return False
         self._buffer, self._scanned = buffer[end:], 0
+        self._last_fields = request.fields
         self._begin(self._identify(request))
         return True
 
@@ -289,6 +292,11 @@ class Connection(ReplySide):
         sock = self._release_socket()
         self.server.forget(self)
         self.server.run_upgrade(upgrade, sock, leftover)
+
+    def rest(self) -> None:
+        """The sweep: an idle connection keeps nothing that it can do without."""
+        if self._last_fields is not None and self.is_idle:
+            self._last_fields = None
 
     def begin_drain(self) -> None:
         """The server is going away: an idle connection closes now, a busy one after its reply."""

@@ -166,7 +166,13 @@ class Server:
         """One look a second at every connection's deadline; none while there is no connection."""
         self._sweep_timer = None
         now = self.loop.time()
-        for connection in [each for each in self._connections if each.deadline <= now]:
+        late = []
+        for connection in self._connections:
+            if connection.deadline <= now:
+                late.append(connection)
+            else:
+                connection.rest()
+        for connection in late:
             connection.on_deadline()
         self._start_sweeping()
 

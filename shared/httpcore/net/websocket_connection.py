@@ -1,0 +1,347 @@
+"""A WebSocket on a socket: what `websocket.protocol` decides, carried by a `Stream`, with time-outs.
+
+One task a connection, the pump, reads and answers pings; a handler waits in `receive` for what the pump
+found. The pump stops reading while the handler is behind, so a flood waits in the kernel's buffers. Read
+`websocket.protocol` first; `websocket` makes these, for a server and for a client.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from shared.httpcore.errors import ConnectionClosed, HttpCoreError
+from shared.httpcore.limits import KIB, MIB
+from shared.httpcore.net.stream import Stream
+from shared.httpcore.websocket.close_codes import CLEAN_CODES, CloseCode
+from shared.httpcore.websocket.keepalive import DEFAULT_TIMEOUTS, Step, WebSocketTimeouts, next_step
+from shared.httpcore.websocket.protocol import (
+    Closed,
+    Event,
+    Pong,
+    State,
+    WebSocketProtocol,
+)
+
+MAX_WAITING_MESSAGES = 64  # received, not yet asked for; past either, the pump stops reading
+MAX_WAITING_BYTES = 256 * KIB
+MAX_LINGERING_BYTES = 1 * MIB  # discarded after a close frame, so that the other side can read it
+
+
+class WebSocketClosed(HttpCoreError):
+    """The connection is closed. `code` is the other side's, or this side's own; 1006 when the connection broke."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"WebSocket closed: {code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+    @property
+    def is_clean(self) -> bool:
+        """True when one side said good-bye (1000, 1001 or no code) and nothing went wrong."""
+        return self.code in CLEAN_CODES
+
+
+class WebSocket:
+    """An open WebSocket. Any number of tasks may send; one at a time may receive."""
+
+    __slots__ = (
+        "_close_sent",
+        "_inbox",
+        "_inbox_bytes",
+        "_keepalive",
+        "_last_received_at",
+        "_loop",
+        "_pinged_at",
+        "_pings",
+        "_protocol",
+        "_pump",
+        "_reader",
+        "_room",
+        "_side_task",
+        "_stream",
+        "_timeouts",
+        "subprotocol",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        protocol: WebSocketProtocol,
+        timeouts: WebSocketTimeouts = DEFAULT_TIMEOUTS,
+        leftover: bytes = b"",
+    ) -> None:
+        """Must be made in a running event loop, which it uses from then on; `leftover` was read past the handshake."""
+        self.subprotocol: str | None = None
+        self._stream = stream
+        self._protocol = protocol
+        self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._inbox: deque[str | bytes] = deque()
+        self._inbox_bytes = 0  # characters, for text
+        self._reader: asyncio.Future[None] | None = None  # who waits in `receive`
+        self._room: asyncio.Future[None] | None = None  # the pump, waiting for room in the inbox
+        self._pings: dict[bytes, asyncio.Future[None]] = {}  # sent by `ping`, oldest first
+        self._close_sent: Closed | None = None  # what `close` said
+        self._last_received_at = self._loop.time()
+        self._pinged_at: float | None = None  # a keep-alive ping is unanswered since then
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._side_task: asyncio.Task[None] | None = None
+        if timeouts.ping_interval_s is not None:
+            self._keepalive = self._loop.call_later(timeouts.ping_interval_s, self._check_silence)
+        self._pump = self._loop.create_task(self._run_pump(leftover))
+
+    # --- for the application -----------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """True while messages can be sent."""
+        return self._protocol.state is State.OPEN
+
+    async def receive(self) -> str | bytes:
+        """The next message. WebSocketClosed when there is none and won't be one; RuntimeError for a second reader."""
+        while not self._inbox:
+            if self._close_sent is not None or self._protocol.closed is not None:
+                raise self._closed_error()
+            if self._reader is not None:
+                raise RuntimeError("another task is receiving from this WebSocket")
+            self._reader = self._loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        message = self._inbox.popleft()
+        self._inbox_bytes -= len(message)
+        if self._room is not None and not self._is_behind:
+            _wake(self._room)
+        return message
+
+    async def send(self, message: str | bytes) -> None:
+        """The message is with the kernel; waits while the other side does not read. WebSocketClosed when
+        closed.
+
+        A send that is cancelled half-way ends the connection, for the rest of its frame can't be taken back.
+        """
+        if self._protocol.state is not State.OPEN:
+            raise self._closed_error()
+        self._protocol.send_message(message)
+        await self._flush()
+
+    async def send_serialized(self, frame: bytes) -> None:
+        """As `send`, with what `serialize_message` made once for many. For a server's end only."""
+        if self._protocol.state is not State.OPEN:
+            raise self._closed_error()
+        self._protocol.send_serialized(frame)
+        await self._flush()
+
+    async def ping(self) -> float:
+        """Seconds from a ping to its pong. WebSocketClosed when the connection ends before."""
+        if self._protocol.state is not State.OPEN:
+            raise self._closed_error()
+        started_at = self._loop.time()
+        payload = secrets.token_bytes(8)
+        self._pings[payload] = answered = self._loop.create_future()
+        try:
+            self._protocol.send_ping(payload)
+            await self._flush()
+            await answered
+        finally:
+            self._pings.pop(payload, None)
+        if self._protocol.closed is not None:
+            raise self._closed_error()
+        return self._loop.time() - started_at
+
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """The connection is closed, by the closing handshake if the other side takes part in time. Safe to
+        repeat.
+
+        ValueError for a code that no close frame may carry.
+        """
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._close_sent = Closed(int(code), reason)
+            self._wake_all()
+        try:
+            async with asyncio.timeout(self._timeouts.close_s):
+                if self._protocol.has_output:
+                    await self._flush()
+                await asyncio.shield(self._pump)
+        except (TimeoutError, WebSocketClosed):
+            pass
+        finally:
+            self.abort()
+        await asyncio.wait({self._pump})
+
+    async def wait_closed(self) -> None:
+        """Returns when the connection is closed, whoever closed it."""
+        await asyncio.wait({self._pump})
+
+    def abort(self) -> None:
+        """The socket is closed at once, without a word."""
+        self._stream.close()
+        if self._room is not None:
+            _wake(self._room)
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self._messages()
+
+    async def _messages(self) -> AsyncIterator[str | bytes]:
+        """Every message until a clean close; WebSocketClosed at any other."""
+        while True:
+            try:
+                message = await self.receive()
+            except WebSocketClosed as closed:
+                if closed.is_clean:
+                    return
+                raise
+            yield message
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(CloseCode.NORMAL if kind is None else CloseCode.INTERNAL_ERROR)
+
+    # --- the pump ----------------------------------------------------------------------------------------------
+
+    async def _run_pump(self, data: bytes) -> None:
+        """Reads until the connection is closed, then closes the socket in a way that lets the other side read."""
+        protocol = self._protocol
+        try:
+            while True:
+                if data:
+                    self._take(protocol.receive_data(data))
+                if protocol.has_output:
+                    await self._flush()
+                if protocol.state is State.CLOSED:
+                    break
+                while self._is_behind and self._close_sent is None and not self._stream.is_closed:
+                    await self._wait_for_room()
+                data = await self._stream.recv()
+                self._last_received_at = self._loop.time()
+                if not data:
+                    self._take(protocol.receive_eof())
+                    return
+            await self._linger()
+        except (ConnectionClosed, WebSocketClosed):
+            self._take(protocol.receive_eof())
+        finally:
+            self._stream.close()
+            if protocol.state is not State.CLOSED:  # cancelled
+                self._take(protocol.receive_eof())
+            if self._keepalive is not None:
+                self._keepalive.cancel()
+
+    def _take(self, events: list[Event]) -> None:
+        """Puts messages in the inbox, and wakes whoever waited for what came."""
+        for event in events:
+            if isinstance(event, (str, bytes)):
+                if self._close_sent is None:  # nobody waits for messages after `close`
+                    self._inbox.append(event)
+                    self._inbox_bytes += len(event)
+            elif isinstance(event, Pong):
+                self._take_pong(event.payload)
+            else:
+                self._wake_all()
+        if self._inbox and self._reader is not None:
+            _wake(self._reader)
+
+    def _take_pong(self, payload: bytes) -> None:
+        """RFC 6455 §5.5.3: a pong may answer the newest of several pings; the older ones are answered with it."""
+        if payload in self._pings:
+            for sent, answered in list(self._pings.items()):
+                _wake(answered)
+                if sent == payload:
+                    break
+
+    def _wake_all(self) -> None:
+        for waiter in (self._reader, self._room, *self._pings.values()):
+            if waiter is not None:
+                _wake(waiter)
+
+    @property
+    def _is_behind(self) -> bool:
+        return len(self._inbox) >= MAX_WAITING_MESSAGES or self._inbox_bytes >= MAX_WAITING_BYTES
+
+    async def _wait_for_room(self) -> None:
+        self._room = self._loop.create_future()
+        try:
+            await self._room
+        finally:
+            self._room = None
+            self._last_received_at = self._loop.time()
+
+    async def _linger(self) -> None:
+        """After the last frame: our end is shut, and what still comes is discarded until the other side ends.
+
+        Closing with unread bytes in the buffer would send a reset, and destroy our close frame on its way.
+        """
+        self._stream.end_sending()
+        room = MAX_LINGERING_BYTES
+        try:
+            async with asyncio.timeout(self._timeouts.close_s):
+                while room > 0 and (data := await self._stream.recv()):
+                    room -= len(data)
+        except TimeoutError:
+            pass
+
+    # --- sending and silence -----------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        """Sends the protocol's output; `Stream.send_all` keeps the order of its callers."""
+        try:
+            await self._stream.send_all(self._protocol.take_output())
+        except ConnectionClosed:
+            self._take(self._protocol.receive_eof())
+            raise self._closed_error() from None
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def _closed_error(self) -> WebSocketClosed:
+        closed = self._close_sent or self._protocol.closed or Closed(CloseCode.ABNORMAL, "closed")
+        return WebSocketClosed(closed.code, closed.reason)
+
+    def _check_silence(self) -> None:
+        """The timer's callback: pings a silent peer, gives up on one that stays silent."""
+        if self._protocol.state is not State.OPEN:
+            return
+        if self._room is not None:  # it is we who don't read
+            self._last_received_at = self._loop.time()
+        step = next_step(self._timeouts, self._loop.time(), self._last_received_at, self._pinged_at)
+        if step is Step.GIVE_UP:
+            self._protocol.fail(CloseCode.INTERNAL_ERROR, f"no pong within {self._timeouts.pong_s:g} s")
+            self._wake_all()
+            self._side_task = self._loop.create_task(self._give_up())
+            return
+        if step is Step.PING:
+            self._pinged_at = self._loop.time()
+            self._protocol.send_ping()
+            self._side_task = self._loop.create_task(self._flush_quietly())
+            step = min(self._timeouts.pong_s, self._timeouts.ping_interval_s or self._timeouts.pong_s)
+        self._keepalive = self._loop.call_later(step, self._check_silence)
+
+    async def _flush_quietly(self) -> None:
+        try:
+            await self._flush()
+        except WebSocketClosed:
+            pass
+
+    async def _give_up(self) -> None:
+        """A last word, if the socket takes it."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._flush_quietly()
+        except TimeoutError:
+            pass
+        finally:
+            self.abort()
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
