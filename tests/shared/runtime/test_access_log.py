@@ -1,0 +1,91 @@
+"""The line of a request, in both formats."""
+
+import json
+import unicodedata
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.runtime.access_log import AccessLog
+
+UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, separators of lines and paragraphs
+
+
+@dataclass
+class LoggedRequest:
+    id: str = "752aa5918eec-2"
+    method: str = "GET"
+    target: str = "/tracker/peers?role=p2p"
+    remote_ip: str = "127.0.0.1"
+
+
+class Lines:
+    """Stands where a LineWriter would."""
+
+    def __init__(self):
+        self.lines = []
+
+    def write_later(self, line):
+        self.lines.append(line)
+
+    def flush(self):
+        self.lines.append("flushed")
+
+
+def line_of(format, request, status=200, body_bytes=13, duration_s=0.0004):
+    lines = Lines()
+    AccessLog("tracker", format, lines, clock=lambda: 1_700_000_000.5).record(request, status, body_bytes, duration_s)
+    (line,) = lines.lines
+    return line
+
+
+def test_a_text_line_tells_request_and_reply():
+    assert line_of("text", LoggedRequest()) == (
+        "2023-11-14T22:13:20.500Z INFO    tracker access method=GET target=/tracker/peers?role=p2p status=200"
+        " bytes=13 duration_ms=0.400 remote=127.0.0.1 request_id=752aa5918eec-2\n"
+    )
+
+
+def test_a_json_line_is_one_object_with_the_same_values():
+    line = line_of("json", LoggedRequest())
+    assert line.endswith("}\n")
+    assert json.loads(line) == {
+        "time": "2023-11-14T22:13:20.500Z",
+        "level": "info",
+        "service": "tracker",
+        "message": "access",
+        "method": "GET",
+        "target": "/tracker/peers?role=p2p",
+        "status": 200,
+        "bytes": 13,
+        "duration_ms": 0.4,
+        "remote": "127.0.0.1",
+        "request_id": "752aa5918eec-2",
+    }
+
+
+def test_secrets_of_the_query_are_in_neither_format():
+    request = LoggedRequest(target="/x?token=tick&a=1")
+    assert "target=/x?token=***&a=1 " in line_of("text", request)
+    assert json.loads(line_of("json", request))["target"] == "/x?token=***&a=1"
+
+
+@given(
+    target=st.text(st.characters(codec="utf-8"), max_size=40),
+    method=st.text(st.characters(codec="utf-8"), max_size=10),
+    request_id=st.text(st.characters(codec="utf-8"), max_size=10),
+)
+def test_whatever_a_client_sends_it_is_one_line(target, method, request_id):
+    request = LoggedRequest(target=target, method=method, id=request_id)
+    for format in ("text", "json"):
+        line = line_of(format, request)
+        assert len(line.splitlines()) == 1
+        assert not any(unicodedata.category(each) in UNFIT for each in line[:-1])
+    assert json.loads(line_of("json", request))["method"] == method
+
+
+def test_flush_flushes_the_writer():
+    lines = Lines()
+    AccessLog("tracker", "text", lines).flush()
+    assert lines.lines == ["flushed"]
