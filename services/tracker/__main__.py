@@ -5,10 +5,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from shared.runtime.lifecycle import run_service
-
 from services.tracker.app import build
 from services.tracker.settings import Settings
+from shared.runtime.lifecycle import run_service
 from shared.runtime.settings import exit_on_settings_error
 
 PROG = "python -m services.tracker"

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from shared.runtime.lifecycle import Lifecycle
-
 from services.tracker.handlers import CALLER, TrackerApi
 from services.tracker.listing import PeerEncoder
 from services.tracker.registry import Cause, Change, Registry
@@ -26,6 +24,7 @@ from shared.runtime.errors import StartupError
 from shared.runtime.guard import Guard
 from shared.runtime.key_check import KeyCheck
 from shared.runtime.keys import load_key
+from shared.runtime.lifecycle import Lifecycle
 from shared.runtime.metrics import MetricsRegistry
 
 OPEN_PATHS = frozenset({"/tracker/health", "/healthz"})

@@ -21,6 +21,6 @@ class Settings(CommonSettings):
         10_000, parse_int_between(1, 1_000_000), help="peers in the table; one more is refused", unit="peers"
     )
     max_watchers: int = setting(10_000, parse_int_between(1, 100_000), help="watches at the same time", unit="watches")
-    snapshot: Path | None = setting(  # noqa: RUF009 - it returns a field
+    snapshot: Path | None = setting(
         None, parse_path, help="file that keeps the table over a restart; without it peers register again"
     )

@@ -52,6 +52,9 @@ HOST = re.compile(
 # RFC 3986 §2.1: "%" stands only before two hex digits. RFC 9112 §3.2: a request-target holds no fragment.
 BAD_TARGET = re.compile(rb"%(?![0-9A-Fa-f]{2})|#")
 
+# RFC 3986 §3.2: the authority is terminated by the next slash or question mark.
+AUTHORITY_END = re.compile(r"[/?]")
+
 # Octets that end a line somewhere else than CRLF does, or NUL: never legal in a head (RFC 9112 §2.2).
 STRAY_OCTET = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 

@@ -4,11 +4,10 @@ Owns the syntax of requests and replies (RFC 9112 §2–§5) and the Host rules 
 fields for the body is `framing`'s. When the regex refuses, a second, slower look finds the words for the error.
 """
 
-from urllib.parse import urlsplit
-
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.framing import parse_content_length, parse_transfer_encoding
 from shared.httpcore.grammar import (
+    AUTHORITY_END,
     BAD_TARGET,
     DECIDING_REQUEST_FIELDS,
     DECIDING_RESPONSE_FIELDS,
@@ -159,11 +158,7 @@ def _resolve_target_form(request: Request) -> None:
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         raise ProtocolError(400, "bad_target", "got a request-target that is neither a path nor an http URL")
-    parts = urlsplit("//" + rest) if "[" not in rest else None
-    authority = (
-        parts.netloc if parts else rest[: rest.find("]") + 1] + rest[rest.find("]") + 1 :].split("/")[0].split("?")[0]
-    )
-    authority = authority.lower()
+    authority = AUTHORITY_END.split(rest, maxsplit=1)[0].lower()
     # Deliberate: RFC 9112 §3.2.2 lets the target win over Host; two hosts in one message are refused instead.
     if HOST.fullmatch(authority.encode("latin-1")) is None or not _is_same_host(
         authority, request.host, scheme.lower()

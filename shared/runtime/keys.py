@@ -125,7 +125,7 @@ def main(arguments: Sequence[str]) -> int:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Settings:
-        keys_dir: Path = setting(REQUIRED, parse_path, help="folder to make the keys in")  # noqa: RUF009
+        keys_dir: Path = setting(REQUIRED, parse_path, help="folder to make the keys in")
         names: tuple[str, ...] = setting(
             KEY_NAMES, parse_choice(*KEY_NAMES), help="which keys, commas between", is_repeatable=True
         )

@@ -109,7 +109,7 @@ class CommonSettings:
     drain_s: float = setting(
         10.0, parse_duration_between(0, 3600), help="time to end what was begun after SIGTERM", unit="s"
     )
-    keys_dir: Path | None = setting(  # noqa: RUF009 - it returns a field
+    keys_dir: Path | None = setting(
         None, parse_path, help="folder of the keys tracker, p2p and session; without it the service is open"
     )
     cors_origin: str | None = setting(

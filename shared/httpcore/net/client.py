@@ -71,7 +71,7 @@ class ClientConnection:
     @property
     def can_be_reused(self) -> bool:
         """Whether the last exchange ended cleanly: all sent, all read, nothing left over, both sides persistent."""
-        is_over = self._decoder is None or self._decoder.is_complete
+        is_over = self._decoder.is_complete if self._decoder is not None else self.exchange_count == 0
         return is_over and self._is_request_sent and self._keep_alive and not self._buffer and not self.stream.is_closed
 
     @property
@@ -84,33 +84,46 @@ class ClientConnection:
     ) -> None:
         """The request is sent whole. `headers` hold Host, and no framing but a Content-Length for an iterator.
 
-        Bytes go with Content-Length, an iterator chunked unless `headers` tell its length. ConnectionClosed when the
-        other side does not take it all: it may have replied all the same.
+        Bytes go with Content-Length, an iterator chunked unless `headers` tell its length; ValueError, and the
+        connection is closed, when it has another. ConnectionClosed when the other side does not take it all: it may
+        have replied all the same.
         """
         self.exchange_count += 1
         self._method = method
         self._decoder = None
         self._is_request_sent = False
         pairs = list(headers)
-        has_length = any(name.lower() == "content-length" for name, _ in pairs)
+        length = next((int(value) for name, value in pairs if name.lower() == "content-length"), None)
         if isinstance(body, bytes):
             pairs.append(("Content-Length", str(len(body))))
-        elif body is not None and not has_length:
+        elif body is not None and length is None:
             pairs.append(("Transfer-Encoding", "chunked"))
         head = serialize_request_head(method, target, pairs)
         if body is None or isinstance(body, bytes):
             await self.stream.send_all(head + (body or b""))
         else:
             await self.stream.send_all(head)
-            await self._send_body(body, chunked=not has_length)
+            await (self._send_chunked(body) if length is None else self._send_sized(body, length))
         self._is_request_sent = True
 
-    async def _send_body(self, body: AsyncIterator[bytes], *, chunked: bool) -> None:
+    async def _send_chunked(self, body: AsyncIterator[bytes]) -> None:
         async for part in body:
             if part:
-                await self.stream.send_all(serialize_chunk(part) if chunked else part)
-        if chunked:
-            await self.stream.send_all(LAST_CHUNK)
+                await self.stream.send_all(serialize_chunk(part))
+        await self.stream.send_all(LAST_CHUNK)
+
+    async def _send_sized(self, body: AsyncIterator[bytes], length: int) -> None:
+        left = length
+        async for part in body:
+            if len(part) > left:
+                break
+            left -= len(part)
+            await self.stream.send_all(part)
+        else:
+            if left == 0:
+                return
+        self.close()  # a byte more, or one less, would be read as part of another request
+        raise ValueError(f"the body is not the {length} bytes that its Content-Length says")
 
     async def read_head(self) -> ResponseHead:
         """The next head, a 1xx one included. ConnectionClosed, or ProtocolError when it breaks the grammar."""

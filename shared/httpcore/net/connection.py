@@ -78,6 +78,8 @@ class Connection(ReplySide):
             turns -= 1
             if not self._take_request():
                 break
+        if self.has_ended and self.state is State.READING_HEAD and not self._buffer:
+            self._linger()
         self.output.flush()
         if self.state is not State.READING_HEAD and self.output.is_empty:
             self._on_all_sent()
@@ -94,9 +96,11 @@ class Connection(ReplySide):
                 return True
             end = find_head_end(buffer, self._scanned, limits)
             if not end:
-                if self._scanned == 0:
+                if self.has_ended:
+                    self._buffer = b""  # it will never be a request
+                elif self._scanned == 0:
                     self.set_deadline(limits.head_timeout_s)
-                self._scanned = len(buffer)
+                self._scanned = len(self._buffer)
                 return False
             request = parse_request_head(buffer, end, limits, self._last_fields)
         except ProtocolError as error:
@@ -122,7 +126,7 @@ class Connection(ReplySide):
         try:
             found = router.find(request)
         except HttpError as error:
-            found = router.error_response(request, error)
+            found = self.error_reply(request, error)
         except Exception:
             found = self.internal_error(request, "a hook")
         if isinstance(found, Response):
@@ -216,7 +220,7 @@ class Connection(ReplySide):
         try:
             response = cast(PlainHandler, route.handler)(request)
         except HttpError as error:
-            response = self.server.router.error_response(request, error)
+            response = self.error_reply(request, error)
         except Exception:
             response = self.internal_error(request, route.name)
         self.server.watch_handler(route.name, self.loop.time() - started)
@@ -255,17 +259,21 @@ class Connection(ReplySide):
         self._buffer = b""  # what came after the last request is not answered
         super()._linger()
 
+    @property
+    def _may_get_more(self) -> bool:
+        return not self.has_ended or bool(self._buffer)
+
     def _on_end(self) -> None:
-        """The client sends no more. It may still read, unless it left in the middle of something."""
+        """The client sends no more. What it sent is answered, unless it left in the middle of something."""
         if self._body is not None:
             self._body.fail(ConnectionClosed("the client left in the middle of its request's body"))
         if self.state is State.HANDLING:
             if self._is_abandonable and self._task is not None:
                 self._task.cancel()
-        elif self.output.is_empty or self.state is State.READING_BODY:
+        elif self.state is State.READING_HEAD:
+            self.advance()
+        elif self.state is State.READING_BODY or self.output.is_empty:
             self.close()
-        else:
-            self._linger()
 
     def _on_all_sent(self) -> None:
         if self._upgrade is not None:

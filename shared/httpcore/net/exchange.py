@@ -25,7 +25,7 @@ async def run_exchange(connection: "ReplySide", request: Request, route: Route) 
     try:
         response = await _call(connection, request, route)
     except HttpError as error:
-        response = connection.server.router.error_response(request, error)
+        response = connection.error_reply(request, error)
     except asyncio.CancelledError:
         connection.abort()
         raise

@@ -20,15 +20,14 @@ class FileSpan:
         self.offset = offset
         self.left = length
 
-    def send_to(self, sock: socket.socket) -> bool:
-        """Sends what the socket takes; whether all of it is sent. OSError when the file became shorter."""
+    def send_to(self, sock: socket.socket) -> None:
+        """All of it is sent; BlockingIOError when the socket takes no more, OSError when the file became shorter."""
         while self.left:
             sent = os.sendfile(sock.fileno(), self.fd, self.offset, self.left)
             if sent == 0:
                 raise OSError("the file became shorter while it was sent")
             self.offset += sent
             self.left -= sent
-        return True
 
     def close(self) -> None:
         """The descriptor is closed."""
@@ -60,7 +59,7 @@ class Output:
         self._parts: list[bytes] = []  # written in this turn, not yet tried
         self._queue: deque[memoryview | FileSpan] | None = None  # what the socket did not take
         self._is_waiting = False
-        self.size = 0  # bytes in the queue, files not counted
+        self.size = 0  # bytes in the queue, those of files included
 
     @property
     def is_empty(self) -> bool:
@@ -77,6 +76,7 @@ class Output:
         if self._queue is None:
             self._queue = deque()
         self._queue.append(span)
+        self.size += span.left
 
     def flush(self) -> None:
         """Sends what the socket takes now; the owner hears of failure, or later of progress."""
@@ -133,7 +133,7 @@ class Output:
     def _send_first(self, queue: deque[memoryview | FileSpan]) -> None:
         first = queue[0]
         if isinstance(first, FileSpan):
-            first.send_to(self._sock)
+            self._send_span(first)
             first.close()
             queue.popleft()
             return
@@ -143,6 +143,13 @@ class Output:
             queue.popleft()
         else:
             queue[0] = first[sent:]
+
+    def _send_span(self, span: FileSpan) -> None:
+        before = span.left
+        try:
+            span.send_to(self._sock)
+        finally:
+            self.size -= before - span.left
 
     def _stop_waiting(self) -> None:
         if self._is_waiting:

@@ -37,6 +37,11 @@ class ReplySide(Transport):
         self._is_abandonable = False  # the task is cancelled when the client leaves
         self._must_close = False
 
+    @property
+    def _may_get_more(self) -> bool:
+        """Whether another request can follow the current one."""
+        raise NotImplementedError
+
     def advance(self) -> None:
         """Goes on with what was received, and sends what was written."""
         raise NotImplementedError
@@ -45,7 +50,15 @@ class ReplySide(Transport):
         """The reply for an exception nobody expected; the log gets the traceback, the client only the request id."""
         logger.error("%s failed (request %s)", where, request.id, exc_info=True)
         error = HttpError(500, "internal_error", f"something went wrong here; the request id is {request.id}")
-        return self.server.router.error_response(request, error)
+        return self.error_reply(request, error)
+
+    def error_reply(self, request: Request, error: HttpError) -> Response:
+        """The reply for an error, in the application's own look; the plain one when that look fails."""
+        try:
+            return self.server.router.error_response(request, error)
+        except Exception:
+            logger.error("making an error page failed (request %s)", request.id, exc_info=True)
+            return Response.error(error.status, error.code, error.message, error.headers)
 
     def reply(self, request: Request, response: Response) -> None:
         """Queues the reply and decides what becomes of the connection; `advance` sends it."""
@@ -111,7 +124,7 @@ class ReplySide(Transport):
             request.keep_alive
             and not self._must_close
             and self._body is None
-            and not self.has_ended
+            and self._may_get_more
             and not self.server.is_draining
         )
 
@@ -135,7 +148,7 @@ class ReplySide(Transport):
         """Answers a broken rule and closes: after a framing error nothing on this connection can be trusted."""
         self._must_close = True
         http_error = HttpError(error.status, error.code, error.message)
-        self.reply(request, self.server.router.error_response(request, http_error))
+        self.reply(request, self.error_reply(request, http_error))
 
 
 def discard_response(response: Response) -> None:

@@ -132,17 +132,18 @@ class Server:
             try:
                 sock, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                break
             except OSError as error:
                 self._on_accept_failed(listener, error)
-                return
+                break
             if self._is_out_of_resources:
                 self._is_out_of_resources = False
                 logger.warning("accepting connections again")
             sock.setblocking(False)
             ip = address[0]
             self._connections.add(Connection(self, sock, ip.removeprefix("::ffff:"), address[1]))
-        self._start_sweeping()
+        if self._sweep_timer is None:
+            self._start_sweeping()
 
     def _on_accept_failed(self, listener: socket.socket, error: OSError) -> None:
         """Out of descriptors or memory: wait a little instead of spinning, and say so once."""
@@ -159,7 +160,7 @@ class Server:
     # --- time-outs ---------------------------------------------------------------------------------------------
 
     def _start_sweeping(self) -> None:
-        if self._sweep_timer is None and self._connections:
+        if self._connections:
             self._sweep_timer = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:

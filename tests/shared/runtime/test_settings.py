@@ -30,7 +30,7 @@ class Settings(CommonSettings):
     server_port: int = setting(9000, parse_port, help="TCP port to listen on")
     register: bool = setting(False, parse_on_off, help="register with the tracker", is_switch=True)
     ui_connect: tuple[str, ...] = setting((), parse_origin, help="more origins", is_repeatable=True)
-    data_dir: Path = setting(Path("var"), parse_path, help="folder of the database")  # noqa: RUF009
+    data_dir: Path = setting(Path("var"), parse_path, help="folder of the database")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

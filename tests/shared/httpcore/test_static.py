@@ -1,0 +1,311 @@
+"""Files over HTTP: which are served, how, and what becomes of changes on the disk."""
+
+import gzip
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from shared.httpcore.errors import HttpError
+from shared.httpcore.message import FileResponse, Request, Response
+from shared.httpcore.static import MAX_KEPT_BYTES, MAX_READ_BYTES, StaticFiles
+
+PAGE = b"<!doctype html><title>x</title>" + b"<p>hello</p>" * 100
+MEDIUM = os.urandom(MAX_KEPT_BYTES + 1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "web"
+    (root / "js").mkdir(parents=True)
+    (root / "index.html").write_bytes(PAGE)
+    (root / "js" / "app.js").write_bytes(b"console.log(1);\n" * 100)
+    (root / "js" / "app.3f2a91bc.js").write_bytes(b"1")
+    (root / "logo.png").write_bytes(b"\x89PNG")
+    (root / "empty.txt").write_bytes(b"")
+    (root / "medium.bin").write_bytes(MEDIUM)
+    (root / ".hidden").write_bytes(b"secret")
+    (root / ".git").mkdir()
+    (root / ".git" / "config").write_bytes(b"secret")
+    (tmp_path / "secret.txt").write_bytes(b"secret")
+    return root
+
+
+def request(method: str = "GET", **fields: str) -> Request:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    return Request(method, "/", 1, lines.encode("latin-1"))
+
+
+def content(response: Response) -> bytes:
+    """The reply's body, wherever it is."""
+    if not isinstance(response, FileResponse):
+        return response.body
+    with open(response.fd, "rb") as file:
+        file.seek(response.offset)
+        return file.read(response.length)
+
+
+def field(response: Response, name: str) -> str | None:
+    return response.get_header(name)
+
+
+def strong_tag(data: bytes) -> str:
+    return f'"{hashlib.sha256(data).hexdigest()[:24]}"'
+
+
+def test_a_file_is_served_with_its_validators(root: Path) -> None:
+    os.utime(root / "index.html", (784111777, 784111777))
+    response = StaticFiles(root).serve(request(), "index.html")
+    assert (response.status, response.body, response.content_type) == (200, PAGE, "text/html; charset=utf-8")
+    assert dict(response.headers) == {
+        "ETag": strong_tag(PAGE),
+        "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding",
+        "Accept-Ranges": "bytes",
+    }
+
+
+def test_files_in_folders_and_empty_ones_are_served(root: Path) -> None:
+    files = StaticFiles(root)
+    assert files.serve(request(), "js/app.js").content_type == "text/javascript; charset=utf-8"
+    assert files.serve(request(), "empty.txt").body == b""
+    assert files.names() == ["empty.txt", "index.html", "js/app.3f2a91bc.js", "js/app.js", "logo.png", "medium.bin"]
+
+
+def test_a_fingerprinted_file_may_be_kept_for_ever(root: Path) -> None:
+    response = StaticFiles(root).serve(request(), "js/app.3f2a91bc.js")
+    assert field(response, "Cache-Control") == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "missing.html",
+        "js",
+        "js/",
+        "../secret.txt",
+        "js/../../secret.txt",
+        "js/../index.html",
+        "./index.html",
+        "//index.html",
+        "/index.html",
+        "index.html/",
+        "INDEX.HTML",
+        "index.html\x00.png",
+        "..\\secret.txt",
+        ".hidden",
+        ".git/config",
+        "/etc/passwd",
+    ],
+)
+def test_only_names_seen_on_the_walk_are_served(root: Path, path: str) -> None:
+    with pytest.raises(HttpError) as missing:
+        StaticFiles(root).serve(request(), path)
+    assert (missing.value.status, missing.value.code) == (404, "not_found")
+
+
+def test_links_are_followed_within_the_folder_and_never_out_of_it(root: Path, tmp_path: Path) -> None:
+    (root / "home.html").symlink_to("index.html")
+    (root / "leak.txt").symlink_to(tmp_path / "secret.txt")
+    (root / "leaks").symlink_to(tmp_path)
+    (root / "broken.txt").symlink_to("nowhere")
+    files = StaticFiles(root)
+    assert files.serve(request(), "home.html").body == PAGE
+    assert [name for name in files.names() if name.startswith(("leak", "broken"))] == []
+
+
+def test_a_file_that_became_a_link_is_not_followed(root: Path, tmp_path: Path) -> None:
+    files = StaticFiles(root)
+    for name in ("index.html", "medium.bin"):
+        (root / name).unlink()
+        (root / name).symlink_to(tmp_path / "secret.txt")
+        with pytest.raises(HttpError, match="there is no such file"):
+            files.serve(request(), name)
+
+
+def test_a_pipe_in_the_folder_is_no_file(root: Path) -> None:
+    os.mkfifo(root / "pipe.txt")
+    assert "pipe.txt" not in StaticFiles(root).names()
+
+
+def test_a_folder_that_is_missing_is_an_error_at_start(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        StaticFiles(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_files_can_only_be_read(root: Path, method: str) -> None:
+    with pytest.raises(HttpError, match="can only be read") as refused:
+        StaticFiles(root).serve(request(method), "index.html")
+    assert (refused.value.status, refused.value.headers) == (405, (("Allow", "GET, HEAD"),))
+
+
+def test_head_is_answered_like_get(root: Path) -> None:
+    files = StaticFiles(root)
+    assert files.serve(request("HEAD"), "index.html").headers == files.serve(request(), "index.html").headers
+
+
+# --- compression ---------------------------------------------------------------------------------------------
+
+
+def test_gzip_is_sent_to_who_takes_it_with_a_tag_of_its_own(root: Path) -> None:
+    files = StaticFiles(root)
+    plain, packed = files.serve(request(), "index.html"), files.serve(request(Accept_Encoding="gzip, br"), "index.html")
+    assert gzip.decompress(packed.body) == PAGE
+    assert (field(packed, "Content-Encoding"), field(packed, "Vary")) == ("gzip", "Accept-Encoding")
+    assert field(packed, "ETag") == f'{strong_tag(PAGE)[:-1]}-gz"' != field(plain, "ETag")
+    assert field(plain, "Content-Encoding") is None
+
+
+@pytest.mark.parametrize("name", ["logo.png", "empty.txt", "medium.bin", "js/app.3f2a91bc.js"])
+def test_what_gzip_does_not_make_smaller_does_not_vary(root: Path, name: str) -> None:
+    response = StaticFiles(root).serve(request(Accept_Encoding="gzip"), name)
+    assert field(response, "Content-Encoding") is None
+    assert field(response, "Vary") is None
+    content(response)
+
+
+def test_replicas_compress_to_the_same_bytes(root: Path) -> None:
+    first = StaticFiles(root).serve(request(Accept_Encoding="gzip"), "index.html")
+    os.utime(root / "index.html", (1, 1))
+    second = StaticFiles(root).serve(request(Accept_Encoding="gzip"), "index.html")
+    assert (first.body, field(first, "ETag")) == (second.body, field(second, "ETag"))
+
+
+# --- conditions ----------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_has_it_already_gets_304_with_the_fields_of_the_200(root: Path) -> None:
+    files = StaticFiles(root)
+    fresh = files.serve(request(), "index.html")
+    again = files.serve(request(If_None_Match=strong_tag(PAGE)), "index.html")
+    assert (again.status, again.body, again.content_type) == (304, b"", None)
+    assert {*again.headers} == {pair for pair in fresh.headers if pair[0] != "Accept-Ranges"}
+
+
+def test_the_tag_of_the_other_coding_does_not_match(root: Path) -> None:
+    files = StaticFiles(root)
+    packed_tag = f'{strong_tag(PAGE)[:-1]}-gz"'
+    assert files.serve(request(If_None_Match=packed_tag, Accept_Encoding="gzip"), "index.html").status == 304
+    assert files.serve(request(If_None_Match=packed_tag), "index.html").status == 200
+
+
+def test_dates_and_if_match_are_honoured(root: Path) -> None:
+    os.utime(root / "index.html", (784111777, 784111777))
+    files = StaticFiles(root)
+    then, before = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:36 GMT"
+    assert files.serve(request(If_Modified_Since=then), "index.html").status == 304
+    assert files.serve(request(If_Modified_Since=before), "index.html").status == 200
+    assert files.serve(request(If_Match='"x"'), "index.html").status == 412
+    assert files.serve(request(If_Unmodified_Since=before), "index.html").status == 412
+    assert files.serve(request(If_Match="*"), "index.html").status == 200
+
+
+# --- ranges --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["logo.png", "medium.bin"])
+def test_one_range_is_206(root: Path, name: str) -> None:
+    whole = (root / name).read_bytes()
+    response = StaticFiles(root).serve(request(Range="bytes=1-2", Accept_Encoding="gzip"), name)
+    assert (response.status, content(response)) == (206, whole[1:3])
+    assert field(response, "Content-Range") == f"bytes 1-2/{len(whole)}"
+    assert field(response, "ETag") == strong_tag(whole)
+
+
+def test_a_range_of_a_compressible_file_is_of_its_plain_bytes(root: Path) -> None:
+    response = StaticFiles(root).serve(request(Range="bytes=-5", Accept_Encoding="gzip"), "index.html")
+    assert (response.status, response.body, field(response, "Content-Encoding")) == (206, PAGE[-5:], None)
+    assert field(response, "Vary") == "Accept-Encoding"
+
+
+@pytest.mark.parametrize("value", ["bytes=0-0,2-3", "bytes=3-2", "lines=1-2", "bytes=x"])
+def test_several_ranges_and_odd_ones_get_everything(root: Path, value: str) -> None:
+    response = StaticFiles(root).serve(request(Range=value), "logo.png")
+    assert (response.status, response.body) == (200, b"\x89PNG")
+
+
+def test_a_range_beyond_the_end_is_416_with_the_size(root: Path) -> None:
+    response = StaticFiles(root).serve(request(Range="bytes=4-"), "logo.png")
+    assert (response.status, field(response, "Content-Range")) == (416, "bytes */4")
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"), [(strong_tag(b"\x89PNG"), 206), ('"old"', 200), ("W/" + strong_tag(b"\x89PNG"), 200)]
+)
+def test_a_range_of_what_has_changed_is_everything(root: Path, condition: str, status: int) -> None:
+    response = StaticFiles(root).serve(request(Range="bytes=0-0", If_Range=condition), "logo.png")
+    assert response.status == status
+
+
+def test_head_ignores_a_range(root: Path) -> None:
+    assert StaticFiles(root).serve(request("HEAD", Range="bytes=0-0"), "logo.png").status == 200
+
+
+# --- sizes ---------------------------------------------------------------------------------------------------
+
+
+def test_a_larger_file_is_sent_from_the_disk(root: Path) -> None:
+    response = StaticFiles(root).serve(request(), "medium.bin")
+    assert isinstance(response, FileResponse)
+    assert (response.offset, response.length) == (0, len(MEDIUM))
+    assert content(response) == MEDIUM
+
+
+def test_a_very_large_file_is_never_read(root: Path) -> None:
+    with open(root / "film.html", "wb") as file:
+        file.truncate(MAX_READ_BYTES + 1)
+    os.utime(root / "film.html", ns=(0x123456789, 0x123456789))
+    response = StaticFiles(root).serve(request(Accept_Encoding="gzip"), "film.html")
+    assert isinstance(response, FileResponse)
+    assert field(response, "ETag") == f'"{MAX_READ_BYTES + 1:x}-123456789"'
+    os.close(response.fd)
+
+
+# --- changes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["index.html", "medium.bin"])
+def test_an_edited_file_is_seen_at_once(root: Path, name: str) -> None:
+    files = StaticFiles(root)
+    before = files.serve(request(), name)
+    content(before)
+    (root / name).write_bytes(b"edited")
+    after = files.serve(request(If_None_Match=field(before, "ETag") or ""), name)
+    assert (after.status, content(after)) == (200, b"edited")
+
+
+def test_a_file_replaced_by_an_editor_is_seen_at_once(root: Path) -> None:
+    files = StaticFiles(root)
+    (root / "new").write_bytes(b"edited")
+    os.replace(root / "new", root / "index.html")
+    assert files.serve(request(), "index.html").body == b"edited"
+
+
+def test_a_removed_file_is_404_and_comes_back(root: Path) -> None:
+    files = StaticFiles(root)
+    (root / "index.html").unlink()
+    with pytest.raises(HttpError, match="no such file"):
+        files.serve(request(), "index.html")
+    (root / "index.html").write_bytes(b"back")
+    assert files.serve(request(), "index.html").body == b"back"
+
+
+def test_a_new_file_is_seen_after_a_rescan_which_keeps_what_is_unchanged(root: Path) -> None:
+    files = StaticFiles(root)
+    before = files.serve(request(), "index.html").body
+    (root / "new.html").write_bytes(b"new")
+    with pytest.raises(HttpError):
+        files.serve(request(), "new.html")
+    files.rescan()
+    assert files.serve(request(), "new.html").body == b"new"
+    assert files.serve(request(), "index.html").body is before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_cannot_be_read_is_left_out(root: Path) -> None:
+    (root / "index.html").chmod(0)
+    assert "index.html" not in StaticFiles(root).names()
