@@ -100,9 +100,7 @@ def pytest_runtest_makereport(
 class StartService(Protocol):
     """See the fixture `start_service`."""
 
-    def __call__(
-        self, module: str, *flags: str, wait: bool = True, env: dict[str, str] | None = None
-    ) -> Service: ...
+    def __call__(self, module: str, *flags: str, wait: bool = True, env: dict[str, str] | None = None) -> Service: ...
 
 
 @pytest.fixture

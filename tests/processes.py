@@ -48,7 +48,7 @@ def wait_until(
             if value:
                 return value
             last = value
-        time.sleep(0.03)
+        time.sleep(interval_s)
     raise AssertionError(f"waited {timeout_s:g} s for {why}; the last answer was {last!r}")
 
 
@@ -118,9 +118,7 @@ def service_environment(**extra: str) -> dict[str, str]:
 class ChildProcess:
     """A child whose whole output (stdout and stderr together) is kept in a file."""
 
-    def __init__(
-        self, name: str, command: Sequence[str], environment: dict[str, str], output_path: Path
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], environment: dict[str, str], output_path: Path) -> None:
         self.name = name
         self.command = list(command)
         self._environment = environment
@@ -165,9 +163,7 @@ class ChildProcess:
             return self.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(
-                f"{self.name} was still there {timeout_s:g} s after SIGTERM:\n{self.output}"
-            ) from None
+            raise AssertionError(f"{self.name} was still there {timeout_s:g} s after SIGTERM:\n{self.output}") from None
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -184,9 +180,7 @@ class ChildProcess:
 class Service(ChildProcess):
     """One service as a process of its own. `url` is its HTTP address, `port` that address's port."""
 
-    def __init__(
-        self, module: str, flags: Sequence[str], environment: dict[str, str], output_path: Path
-    ) -> None:
+    def __init__(self, module: str, flags: Sequence[str], environment: dict[str, str], output_path: Path) -> None:
         self.port_flag, self.health_path = _HTTP_SURFACE.get(module, ("--server-port", "/healthz"))
         flags = list(flags)
         if self.port_flag not in flags:
@@ -213,9 +207,7 @@ class Service(ChildProcess):
                 raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.output}")
             return self.is_healthy()
 
-        wait_until(
-            healthy_or_dead, timeout_s=timeout_s, why=f"{self.name} on port {self.port}\n{self.output}"
-        )
+        wait_until(healthy_or_dead, timeout_s=timeout_s, why=f"{self.name} on port {self.port}\n{self.output}")
 
 
 _HTTP_SURFACE = {
@@ -283,9 +275,8 @@ class Stack(ChildProcess):
     def login(self, user: str = ADMIN[0], password: str = ADMIN[1]) -> requests.Session:
         """A session that has logged in through the proxy. Use it with `stack.proxy_url + path`."""
         session = requests.Session()
-        answer = session.post(
-            f"{self.proxy_url}/login", json={"username": user, "password": password}, timeout=10
-        )
+        login = {"username": user, "password": password}
+        answer = session.post(f"{self.proxy_url}/login", json=login, timeout=30)
         assert answer.status_code == 200, answer.text
         return session
 
@@ -311,9 +302,7 @@ class Stack(ChildProcess):
         for url in [f"{self.proxy_url}/_proxy/healthz", f"{self.tracker_url}/healthz", *backends, *peers]:
             if requests.get(url, timeout=2).status_code != 200:
                 return False
-        known = requests.get(
-            f"{self.tracker_url}/tracker/peers", headers=self.tracker_headers, timeout=2
-        ).json()
+        known = requests.get(f"{self.tracker_url}/tracker/peers", headers=self.tracker_headers, timeout=2).json()
         names = {peer["peer_id"] for peer in known["peers"]}
         return len([name for name in names if name.startswith("backend-")]) >= self.backends and all(
             f"p{n + 1}" in names for n in range(self.peers)
