@@ -1,0 +1,72 @@
+"""Processes that are killed come back, and nothing that was answered 2xx is lost."""
+
+import secrets
+
+import requests
+
+from tests.containers.compose_stack import ComposeStack, health_of, steady_requests
+from tests.processes import wait_until
+
+
+def _is_healthy_again(stack: ComposeStack, service: str, restarts: int) -> bool:
+    container = stack.container(service)
+    return bool(container.attrs["RestartCount"] == restarts and health_of(container) == "healthy")
+
+
+def _message_ids(stack: ComposeStack, session: requests.Session, peer: str) -> set[str]:
+    answer = session.get(f"{stack.url}/peers/{peer}/p2p/inbox?limit=100", timeout=10)
+    return {message["id"] for message in answer.json()["messages"]}
+
+
+def _send(stack: ComposeStack, session: requests.Session) -> str:
+    message_id = f"crash-{secrets.token_hex(8)}"
+    body = {"to": "p2", "content": "kept", "id": message_id}
+    answer = session.post(f"{stack.url}/peers/p1/p2p/msg", json=body, timeout=10)
+    assert answer.status_code in (200, 202), answer.text
+    return message_id
+
+
+def test_a_backend_that_is_killed_is_not_missed_and_comes_back(containers: ComposeStack) -> None:
+    containers.wait_for_replicas(3)
+    victim = containers.containers("backend")[0]
+    with steady_requests(containers.url) as faults:
+        containers.kill_from_outside(victim)
+
+        def is_back() -> bool:
+            victim.reload()
+            return bool(victim.attrs["RestartCount"] == 1 and health_of(victim) == "healthy")
+
+        wait_until(is_back, why="the killed backend to be healthy again")
+        containers.wait_for_replicas(3)
+    assert faults == []
+
+
+def test_messages_outlive_a_killed_peer_and_a_new_container(containers: ComposeStack) -> None:
+    session = containers.login()
+    stored = _send(containers, session)
+    wait_until(lambda: stored in _message_ids(containers, session, "p2"), why="p2 to have the message")
+
+    containers.kill_from_outside(containers.container("peer2"))
+    queued = _send(containers, session)
+    wait_until(lambda: _is_healthy_again(containers, "peer2", restarts=1), why="peer2 to be back")
+    wait_until(lambda: {stored, queued} <= _message_ids(containers, session, "p2"), why="p2 to have both messages")
+
+    containers.container("peer2").remove(force=True)
+    containers.compose("up", "-d", "--no-build", "--wait", "peer2")
+    wait_until(
+        lambda: {stored, queued} <= _message_ids(containers, session, "p2"),
+        why="the new container to have them",
+    )
+
+
+def test_a_restarted_tracker_knows_everybody_again(containers: ComposeStack) -> None:
+    session = containers.login()
+    containers.container("tracker").restart()
+
+    def knows_everybody() -> bool:
+        answer = session.get(f"{containers.url}/tracker/peers", timeout=10)
+        names = {peer["peer_id"] for peer in answer.json().get("peers", ())}
+        return {"p1", "p2", "p3"} <= names and len(names) >= 6
+
+    wait_until(knows_everybody, why="the tracker to know three peers and three backends", timeout_s=60)
+    assert session.get(f"{containers.url}/peers/p1/p2p/whoami", timeout=10).status_code == 200
