@@ -101,66 +101,68 @@ class ChunkedDecoder:
     def __init__(self) -> None:
         self.is_complete = False
         self._left = 0  # bytes of the current chunk that are still to come
-        self._step: Callable[[bytes, list[bytes]], tuple[bytes, bool]] = self._take_size
+        self._step: Callable[[bytes, int, list[bytes]], int] = self._take_size
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """See BodyDecoder. ProtocolError 400 when the chunked coding is broken."""
         body: list[bytes] = []
-        goes_on = True
-        while goes_on and data and not self.is_complete:
-            data, goes_on = self._step(data, body)
-        return b"".join(body), data
+        at, before = 0, -1
+        while at > before and at < len(data) and not self.is_complete:
+            before, at = at, self._step(data, at, body)
+        return b"".join(body), data[at:]
 
     def end(self) -> None:
         """See BodyDecoder."""
         if not self.is_complete:
             raise ConnectionClosed("the chunked body ended before its last chunk")
 
-    def _take_size(self, data: bytes, body: list[bytes]) -> tuple[bytes, bool]:
-        line = CHUNK_LINE.match(data)
+    # Each step takes what starts at `at` and returns where it ended: the same place when it needs more bytes.
+
+    def _take_size(self, data: bytes, at: int, body: list[bytes]) -> int:
+        line = CHUNK_LINE.match(data, at)
         if line is None:
-            _check_partial_size(data)
-            return data, False
+            _check_partial_size(data[at : at + MAX_CHUNK_LINE_BYTES + 1])
+            return at
         if line[2] is not None and len(line[2]) > MAX_CHUNK_EXTENSION_BYTES:
             raise ProtocolError(400, "bad_chunk", f"got a chunk extension over {MAX_CHUNK_EXTENSION_BYTES} bytes")
         self._left = int(line[1], 16)
         self._step = self._take_data if self._left else self._take_trailers
-        return data[line.end() :], True
+        return line.end()
 
-    def _take_data(self, data: bytes, body: list[bytes]) -> tuple[bytes, bool]:
-        part = data[: self._left]
+    def _take_data(self, data: bytes, at: int, body: list[bytes]) -> int:
+        part = data[at : at + self._left]
         body.append(part)
         self._left -= len(part)
         if self._left == 0:
             self._step = self._take_data_end
-        return data[len(part) :], True
+        return at + len(part)
 
-    def _take_data_end(self, data: bytes, body: list[bytes]) -> tuple[bytes, bool]:
-        if data[:2] == b"\r\n":
+    def _take_data_end(self, data: bytes, at: int, body: list[bytes]) -> int:
+        if data.startswith(b"\r\n", at):
             self._step = self._take_size
-            return data[2:], True
-        if data == b"\r":
-            return data, False
+            return at + 2
+        if data[at:] == b"\r":
+            return at
         raise ProtocolError(400, "bad_chunk", "expected CRLF after the chunk's data")
 
-    def _take_trailers(self, data: bytes, body: list[bytes]) -> tuple[bytes, bool]:
-        if data[:2] == b"\r\n":
+    def _take_trailers(self, data: bytes, at: int, body: list[bytes]) -> int:
+        if data.startswith(b"\r\n", at):
             self.is_complete = True
-            return data[2:], False
-        end = data.find(b"\r\n\r\n")
+            return at + 2
+        end = data.find(b"\r\n\r\n", at)
         if end < 0:
-            if len(data) > MAX_TRAILER_BYTES or STRAY_OCTET.search(data) is not None:
+            if len(data) - at > MAX_TRAILER_BYTES or STRAY_OCTET.search(data, at) is not None:
                 raise ProtocolError(
                     400,
                     "bad_trailer",
                     f"got a trailer section over {MAX_TRAILER_BYTES} bytes or a stray CR or LF",
                 )
-            return data, False
-        section = TRAILER_SECTION.fullmatch(data, 0, end + 4)
-        if section is None or end > MAX_TRAILER_BYTES or data.count(b"\n", 0, end) >= MAX_TRAILER_FIELDS:
+            return at
+        section = TRAILER_SECTION.fullmatch(data, at, end + 4)
+        if section is None or end - at > MAX_TRAILER_BYTES or data.count(b"\n", at, end) >= MAX_TRAILER_FIELDS:
             raise ProtocolError(400, "bad_trailer", "got a trailer section that breaks the grammar of fields")
         self.is_complete = True
-        return data[end + 4 :], False
+        return end + 4
 
 
 def _check_partial_size(data: bytes) -> None:

@@ -360,5 +360,8 @@ class Upgrade(Response):
         """Owns the socket from now on; `leftover` was read past the request's head. The caller closes the stream."""
         raise NotImplementedError
 
+    def discard(self) -> None:
+        """The client left before its 101 was sent, so `run` will not be called: give back what is held for it."""
+
     def begin_drain(self) -> None:
         """The server is going away: say so to the other side, if the protocol has a word for it."""

@@ -159,6 +159,8 @@ def _resolve_target_form(request: Request) -> None:
     if not separator or scheme.lower() not in ("http", "https"):
         raise ProtocolError(400, "bad_target", "got a request-target that is neither a path nor an http URL")
     authority = AUTHORITY_END.split(rest, maxsplit=1)[0].lower()
+    if not request.host and not request.version_minor:
+        request.host = authority
     # Deliberate: RFC 9112 §3.2.2 lets the target win over Host; two hosts in one message are refused instead.
     if HOST.fullmatch(authority.encode("latin-1")) is None or not _is_same_host(
         authority, request.host, scheme.lower()
@@ -176,7 +178,9 @@ def _is_same_host(authority: str, host: str, scheme: str) -> bool:
 
 def _check_line_length(buffer: bytes, limits: Limits) -> None:
     line_end = buffer.find(b"\r\n", 0, limits.max_request_line_bytes + 2)
-    if line_end < 0 and len(buffer) > limits.max_request_line_bytes:
+    # One byte over the limit may be the CR of a line that keeps to it.
+    room = limits.max_request_line_bytes + buffer.startswith(b"\r", limits.max_request_line_bytes)
+    if line_end < 0 and len(buffer) > room:
         raise _line_too_long(limits)
 
 

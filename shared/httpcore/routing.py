@@ -44,7 +44,7 @@ class Route:
 
 def _make_route(handler: Handler, options: RouteOptions) -> Route:
     name = getattr(handler, "__qualname__", type(handler).__name__)
-    is_async = inspect.iscoroutinefunction(handler)
+    is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
     return Route(handler, name, is_async, **options)
 
 
@@ -127,6 +127,8 @@ class Router:
             if self._fallback is None:
                 raise
             return self._fallback
+        if methods is None and request.target == "*":  # RFC 9110 §9.3.7: about the server itself
+            return Response(204)
         if methods is None:
             if self._fallback is None:
                 raise HttpError(404, "not_found", f"there is nothing at {request.raw_path[:200]}")

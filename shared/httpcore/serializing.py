@@ -45,7 +45,7 @@ def serialize_reply_head(
     on. `date` is now as an HTTP-date.
     """
     status = response.status
-    framing = f"Content-Type: {response.content_type}\r\n" if response.content_type is not None else ""
+    framing = serialize_field("Content-Type", response.content_type) if response.content_type is not None else ""
     if status == 101:
         framing += "Connection: Upgrade\r\n"
     else:
@@ -65,6 +65,12 @@ def serialize_reply_head(
 
 def serialize_request_head(method: str, target: str, pairs: Iterable[tuple[str, str]]) -> bytes:
     """The head of a request. ValueError for a method, target or field that can't be written."""
-    if WRITABLE_NAME.fullmatch(method) is None or not target.isascii() or not target.isprintable() or " " in target:
+    if (
+        WRITABLE_NAME.fullmatch(method) is None
+        or not target
+        or not target.isascii()
+        or not target.isprintable()
+        or " " in target
+    ):
         raise ValueError(f"the request line can't be written: {method!r} {target!r}")
     return f"{method} {target} HTTP/1.1\r\n{serialize_fields(pairs)}\r\n".encode("latin-1")

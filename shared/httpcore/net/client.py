@@ -94,8 +94,10 @@ class ClientConnection:
         self._is_request_sent = False
         pairs = list(headers)
         length = next((int(value) for name, value in pairs if name.lower() == "content-length"), None)
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and length is None:
             pairs.append(("Content-Length", str(len(body))))
+        elif isinstance(body, bytes) and length != len(body):
+            raise ValueError(f"got a body of {len(body)} bytes and a Content-Length of {length}")
         elif body is not None and length is None:
             pairs.append(("Transfer-Encoding", "chunked"))
         head = serialize_request_head(method, target, pairs)

@@ -91,7 +91,7 @@ class Connection(ReplySide):
         limits = self.limits
         buffer = self._buffer
         try:
-            if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before a request line is ignored
+            if buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
                 self._buffer, self._scanned = buffer[2:], 0
                 return True
             end = find_head_end(buffer, self._scanned, limits)
@@ -286,7 +286,9 @@ class Connection(ReplySide):
     def _on_closed(self) -> None:
         """Whoever still works for this connection hears of it."""
         self._buffer = b""
-        self._upgrade = None
+        if self._upgrade is not None:
+            self._upgrade.discard()
+            self._upgrade = None
         self.server.forget(self)
         if self._body is not None:
             self._body.fail(ConnectionClosed("the client is gone"))

@@ -9,6 +9,8 @@ import socket
 from collections import deque
 from typing import Protocol
 
+FILE_BYTES_PER_TURN = 4 * 1024 * 1024  # one fast reader of a large file must not hold the loop
+
 
 class FileSpan:
     """`length` bytes of an open file from `offset`; the descriptor is closed when it was sent or given up."""
@@ -21,8 +23,11 @@ class FileSpan:
         self.left = length
 
     def send_to(self, sock: socket.socket) -> None:
-        """All of it is sent; BlockingIOError when the socket takes no more, OSError when the file became shorter."""
+        """All of it is sent. BlockingIOError when the socket, or this turn, takes no more; OSError for a short file."""
+        turn_end = self.left - FILE_BYTES_PER_TURN
         while self.left:
+            if self.left <= turn_end:
+                raise BlockingIOError("the others' turn")
             sent = os.sendfile(sock.fileno(), self.fd, self.offset, self.left)
             if sent == 0:
                 raise OSError("the file became shorter while it was sent")

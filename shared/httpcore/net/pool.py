@@ -21,6 +21,7 @@ class ConnectionPool:
         self._idle_s = idle_s
         self._limits = limits
         self._idle: dict[Origin, deque[ClientConnection]] = {}
+        self._sweep_timer: asyncio.TimerHandle | None = None
 
     def take_idle(self, origin: Origin) -> ClientConnection | None:
         """An idle connection that looks alive, or None."""
@@ -49,8 +50,22 @@ class ConnectionPool:
         if not connection.can_be_reused or len(idle) >= self._max_idle_per_origin:
             connection.close()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
         idle.append(connection)
+        if self._sweep_timer is None:
+            self._sweep_timer = loop.call_later(self._idle_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """Closes what nobody has asked for in a while; the oldest are first in their queues."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._idle_s
+        for origin, idle in list(self._idle.items()):
+            while idle and idle[0].idle_since <= oldest:
+                idle.popleft().close()
+            if not idle:
+                del self._idle[origin]
+        self._sweep_timer = loop.call_later(self._idle_s, self._sweep) if self._idle else None
 
     def drop_origin(self, origin: Origin) -> None:
         """Closes the idle connections of an origin that is gone."""
@@ -105,6 +120,8 @@ class ConnectionPool:
 
     async def aclose(self) -> None:
         """Closes every idle connection."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
         for origin in list(self._idle):
             self.drop_origin(origin)
 

@@ -108,6 +108,7 @@ class ReplySide(Transport):
         self.deadline = math.inf
         self._is_abandonable = True
         self._task = self.loop.create_task(send_stream(self, request, response, chunked=chunked))
+        self._task.add_done_callback(lambda task: discard_response(response) if task.cancelled() else None)
 
     def _serialize_head(
         self, request: Request, response: Response, length: int | None, *, chunked: bool = False
@@ -152,8 +153,10 @@ class ReplySide(Transport):
 
 
 def discard_response(response: Response) -> None:
-    """Gives back what a reply holds when it is not sent."""
+    """Gives back what a reply holds when it is not sent, or not to its end. For streams, safe to call again."""
     if isinstance(response, FileResponse):
         FileSpan(response.fd, 0, 0).close()
     elif isinstance(response, StreamingResponse):
         asyncio.get_running_loop().create_task(close_chunks(response))
+    elif isinstance(response, Upgrade):
+        response.discard()
