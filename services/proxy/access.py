@@ -1,0 +1,83 @@
+"""Who may use what the proxy itself serves: `/tracker`, `/peers` and `/_proxy`. Pure decisions but for the
+clock.
+
+With keys a session says who it is, as the backend issued it; without keys only this machine may. Rules on
+Host and Origin are `shared/runtime/guard`'s. What is forwarded to backends is not guarded here: they guard
+themselves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.httpcore.errors import HttpError
+from shared.httpcore.message import Request, Response
+from shared.runtime.guard import Guard
+from shared.runtime.listening import is_loopback
+from shared.runtime.sessions import SESSION_COOKIE, verify_session
+from shared.runtime.users_file import User
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks. `user` is None on a keyless proxy, where everybody on this machine may do everything."""
+
+    user: User | None = None
+
+    def may_use(self, peer_id: str) -> bool:
+        """Whether the peer is the visitor's."""
+        return self.user is None or self.user.may_use(peer_id)
+
+
+class Users(Protocol):
+    """Where users are found by name."""
+
+    def get(self, name: str) -> User | None:
+        """The user of that name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """What verifies a session: the secret, the users, and Unix time."""
+
+    secret: bytes
+    users: Users
+    clock: Callable[[], float]
+
+    def user_of(self, request: Request) -> User | None:
+        """The user whose session the request carries; None without one, or when it is forged, old or void.
+
+        A session is void when its user is gone or has another password than at login.
+        """
+        token = request.cookies.get(SESSION_COOKIE)
+        session = verify_session(self.secret, token, self.clock()) if token else None
+        user = self.users.get(session.user) if session is not None else None
+        if session is None or user is None or user.password_mark != session.password_mark:
+            return None
+        return user
+
+
+class Access:
+    """The gate of the proxy's own paths. `sessions` None: keyless."""
+
+    def __init__(self, sessions: Sessions | None, guard: Guard) -> None:
+        self._sessions = sessions
+        self._guard = guard
+
+    def check(self, request: Request) -> Visitor | Response:
+        """Who asks, or the reply that ends the request. HttpError 401 or 403 for those who may not."""
+        if self._sessions is None and not is_loopback(request.remote_ip):
+            raise HttpError(403, "loopback_only", "without keys this is open on this machine only")
+        if (reply := self._guard.check(request)) is not None:
+            return reply
+        if self._sessions is None:
+            return Visitor()
+        user = self._sessions.user_of(request)
+        if user is None:
+            raise HttpError(401, "session_required", "log in at /login.html first")
+        return Visitor(user)
+
+    def decorate(self, request: Request, response: Response) -> None:
+        """Tells a browser whether the page that asked may read the reply."""
+        self._guard.decorate(request, response)

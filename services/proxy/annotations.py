@@ -1,0 +1,63 @@
+"""What the tracker knows that the proxy uses: load and draining of backends, and where peers are. Pure.
+
+A backend's lease is joined by ip and port; it never adds an address. A peer is routed to only when it
+registered with the key itself, where keys are in use. `mesh` watches the tracker and keeps the result.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from services.proxy.upstreams import Address, Annotation
+
+Entry = Mapping[str, Any]
+BACKEND_ROLE = "backend"
+
+
+def backend_annotations(entries: Iterable[Entry], *, keyed: bool) -> dict[Address, Annotation]:
+    """What backends say of themselves, by where they listen."""
+    annotations = {}
+    for entry in entries:
+        address = _address(entry, entry.get("port"))
+        if address is not None and _is_backend(entry) and is_trusted(entry, keyed=keyed):
+            annotations[address] = Annotation(_meta(entry).get("draining") is True, _load(entry))
+    return annotations
+
+
+def peer_addresses(entries: Iterable[Entry], *, keyed: bool) -> dict[str, Address]:
+    """The API address of each peer that may be routed to, by its id."""
+    addresses = {}
+    for entry in entries:
+        peer_id = entry.get("peer_id")
+        address = _address(entry, _meta(entry).get("api_port") or entry.get("port"))
+        if isinstance(peer_id, str) and address and not _is_backend(entry) and is_trusted(entry, keyed=keyed):
+            addresses[peer_id] = address
+    return addresses
+
+
+def is_trusted(entry: Entry, *, keyed: bool) -> bool:
+    """Whether whoever registered the entry had the key; a user of the page must not direct the proxy
+    anywhere.
+    """
+    return not keyed or entry.get("registered_by") == "key"
+
+
+def _is_backend(entry: Entry) -> bool:
+    roles = entry.get("roles")
+    return isinstance(roles, list) and BACKEND_ROLE in roles
+
+
+def _meta(entry: Entry) -> Mapping[str, Any]:
+    meta = entry.get("meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def _load(entry: Entry) -> float | None:
+    load = entry.get("load")
+    return float(load) if isinstance(load, int | float) and not isinstance(load, bool) else None
+
+
+def _address(entry: Entry, port: object) -> Address | None:
+    ip = entry.get("ip")
+    if not isinstance(ip, str) or not ip or isinstance(port, bool) or not isinstance(port, int):
+        return None
+    return Address(ip, port) if 0 < port < 65_536 else None

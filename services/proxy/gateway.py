@@ -1,0 +1,114 @@
+"""The configuration in force and what lives by it: route table, pools, names looked up, health checks.
+
+Owns reloading: a new configuration takes over in one step of the event loop, and pools and upstreams that
+stay keep their states, counters and requests under way. `routing`, `upstreams`, `discovery` and `health`
+know nothing of each other; they meet here.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from services.proxy.config_values import PoolConfig, ProxyConfig
+from services.proxy.discovery import Addresses, Discovery, Lookup, look_up, members_of
+from services.proxy.exchanges import ExchangeTable
+from services.proxy.forward import Destination
+from services.proxy.health import HealthChecks
+from services.proxy.routing import Route, RouteTable, upstream_target
+from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Pool, PoolEvent, Publish
+from shared.httpcore.message import Request
+
+
+class Gateway:
+    """The proxy as its configuration has it. `tell` hears of everything that happens to an upstream."""
+
+    def __init__(self, exchanges: ExchangeTable, tell: Publish, lookup: Lookup = look_up) -> None:
+        self.config = ProxyConfig((), ())
+        self.table = RouteTable(self.config)
+        self.pools: dict[str, Pool] = {}
+        self._exchanges = exchanges
+        self._tell = tell
+        self._annotations: Mapping[Address, Annotation] = {}
+        self._discovery = Discovery(self._on_addresses, lookup)
+        self._health = HealthChecks()
+        self._is_sync_due = False
+
+    async def apply(self, config: ProxyConfig) -> None:
+        """This configuration is in force afterwards. Names that are new to it are looked up before it takes
+        over.
+        """
+        names = {server.host for pool in config.pools for server in pool.servers if server.is_resolved}
+        await self._discovery.watch(names)
+        self._take_over(config)
+        self._discovery.keep_only(names)
+
+    def _take_over(self, config: ProxyConfig) -> None:
+        table = RouteTable(config)
+        before, self.pools = self.pools, {each.name: self._pool_for(each) for each in config.pools}
+        self.config, self.table = config, table
+        for name, pool in before.items():
+            if name not in self.pools:
+                pool.set_members({}, time.monotonic())
+        for pool in self.pools.values():
+            self._update_members(pool)
+        self._sync_health_soon()
+
+    def _pool_for(self, config: PoolConfig) -> Pool:
+        pool = self.pools.get(config.name)
+        if pool is None:
+            return Pool(config, self.on_event)
+        pool.configure(config, time.monotonic())
+        return pool
+
+    def destination(self, request: Request, route: Route) -> Destination:
+        """Where a request that this route takes goes."""
+        location = route.location
+        return Destination(
+            pool=self.pools[location.pool],
+            target=upstream_target(request.target, request.query, route),
+            headers=location.headers,
+            settings=location.settings,
+            authorization=location.authorization,
+        )
+
+    def annotate(self, annotations: Mapping[Address, Annotation]) -> None:
+        """What the tracker says of backends from now on; of those not named it says nothing."""
+        self._annotations = annotations
+        for pool in self.pools.values():
+            self._annotate_pool(pool)
+
+    async def close(self) -> None:
+        """Nothing is looked up or checked any more."""
+        self._discovery.keep_only(())
+        await self._health.stop()
+
+    def _on_addresses(self, name: str, _: Addresses) -> None:
+        for pool in self.pools.values():
+            if any(server.is_resolved and server.host == name for server in pool.config.servers):
+                self._update_members(pool)
+
+    def _update_members(self, pool: Pool) -> None:
+        members, is_complete = members_of(pool.config, self._discovery.answers)
+        pool.set_members(members, time.monotonic(), is_complete=is_complete)
+        self._annotate_pool(pool)
+
+    def _annotate_pool(self, pool: Pool) -> None:
+        for upstream in pool.upstreams:
+            pool.annotate(upstream, self._annotations.get(upstream.address, NO_ANNOTATION))
+
+    def on_event(self, event: PoolEvent) -> None:
+        """What follows from something that happened to an upstream, of whatever pool."""
+        if event.kind == "left":
+            self._exchanges.drop_idle(event.upstream)
+        self._sync_health_soon()
+        self._tell(event)
+
+    def _sync_health_soon(self) -> None:
+        """Once this turn of the loop is over, because events come in the middle of changes."""
+        if not self._is_sync_due:
+            self._is_sync_due = True
+            asyncio.get_running_loop().call_soon(self._sync_health)
+
+    def _sync_health(self) -> None:
+        self._is_sync_due = False
+        self._health.sync(self.pools.values())

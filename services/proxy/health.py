@@ -1,0 +1,94 @@
+"""Asks upstreams whether they are well: one task for each that is to be asked, on connections of its own.
+
+Owns when and how is asked. What an answer means for the upstream's state is `upstreams`' to say.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from services.proxy.config_values import HealthCheckConfig, HealthKind
+from services.proxy.upstreams import Address, Pool, State, Upstream
+from shared.httpcore.errors import HttpCoreError
+from shared.httpcore.net.client import ClientConnection, Origin
+from shared.httpcore.net.stream import Stream
+
+JOINER_INTERVAL_S = 0.25  # at most: a replica that has just come is wanted soon
+USER_AGENT = "weaprous-proxy health-check"
+
+Probe = Callable[[Address, HealthCheckConfig], Awaitable[str | None]]
+
+
+async def probe(address: Address, check: HealthCheckConfig) -> str | None:
+    """None when the upstream passes the check, else what was wrong."""
+    try:
+        async with asyncio.timeout(check.timeout_s):
+            async with await Stream.connect(address.host, address.port, check.timeout_s) as stream:
+                if check.kind is not HealthKind.HTTP:
+                    return None
+                status = await _ask(ClientConnection(stream, Origin(address.host, address.port)), check.path)
+    except TimeoutError:
+        return f"the check got no answer within {check.timeout_s:g} s"
+    except (HttpCoreError, OSError) as error:
+        return f"the check failed: {error}"
+    return None if check.is_expected(status) else f"the check got status {status}"
+
+
+async def _ask(connection: ClientConnection, path: str) -> int:
+    fields = [("Host", str(connection.origin)), ("User-Agent", USER_AGENT), ("Connection", "close")]
+    await connection.send_request("GET", path, fields)
+    while (head := await connection.read_head()).status < 200:
+        pass
+    return head.status
+
+
+class HealthChecks:
+    """Keeps one task for each upstream that is to be asked: all of pools with active checks, else those
+    down.
+    """
+
+    def __init__(self, probe: Probe = probe) -> None:
+        self._probe = probe
+        self._tasks: dict[Upstream, asyncio.Task[None]] = {}
+
+    def sync(self, pools: Iterable[Pool]) -> None:
+        """Tasks are as the upstreams of these pools are now. Called after every change; cheap when there is
+        none.
+        """
+        wanted = {upstream: pool for pool in pools for upstream in pool.upstreams if _is_watched(pool, upstream)}
+        for upstream in [upstream for upstream in self._tasks if upstream not in wanted]:
+            self._tasks.pop(upstream).cancel()
+        for upstream, pool in wanted.items():
+            if upstream not in self._tasks or self._tasks[upstream].done():
+                self._tasks[upstream] = asyncio.get_running_loop().create_task(self._watch(pool, upstream))
+
+    async def stop(self) -> None:
+        """No check is made any more."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _watch(self, pool: Pool, upstream: Upstream) -> None:
+        if pool.health_check.kind is HealthKind.ON_FAILURE:
+            await asyncio.sleep(pool.health_check.interval_s)
+        while _is_watched(pool, upstream):
+            problem = await self._probe(upstream.address, pool.health_check)
+            now = time.monotonic()
+            if problem is None:
+                pool.note_pass(upstream, now)
+            else:
+                pool.note_failure(upstream, now, problem)
+            interval_s = pool.health_check.interval_s
+            if upstream.state is State.JOINING:
+                interval_s = min(interval_s, JOINER_INTERVAL_S)
+            await asyncio.sleep(interval_s * random.uniform(0.9, 1.1))
+
+
+def _is_watched(pool: Pool, upstream: Upstream) -> bool:
+    if upstream.state is State.GONE:
+        return False
+    return pool.health_check.kind is not HealthKind.ON_FAILURE or upstream.state is State.DOWN

@@ -1,0 +1,112 @@
+"""What went wrong with an upstream, whether the request may go to another, and what the client is told. Pure.
+
+Owns the rule of what may be sent twice. `forward` asks it; the causes are the words of `proxy_next_upstream`.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from enum import Enum
+
+from services.proxy.config_values import RetryCause
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
+
+
+class FailureKind(Enum):
+    """How an attempt failed before a reply could begin. The value is the code that the client sees."""
+
+    CONNECT_FAILED = "connect_failed"
+    CONNECT_TIMED_OUT = "connect_timeout"
+    CLOSED = "upstream_closed"
+    SEND_TIMED_OUT = "send_timeout"
+    REPLY_TIMED_OUT = "reply_timeout"
+    BAD_REPLY = "bad_reply"
+
+
+class Delivery(Enum):
+    """Whether the upstream's kernel has taken any byte of the request."""
+
+    NONE = "none"
+    SOME = "some"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt. `detail` is for the log, not for clients.
+
+    `is_stale`: on a connection used before, without a byte of a reply.
+    """
+
+    kind: FailureKind
+    detail: str
+    is_stale: bool = False
+    has_reply_begun: bool = False
+    delivery: Delivery = Delivery.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Resending:
+    """What of the request decides whether it may be sent again."""
+
+    method: str
+    is_body_at_hand: bool  # nothing of the body was read, or all that was read is still here
+    has_body: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the client is told of a failure."""
+
+    status: int
+    code: str
+    message: str
+
+
+_TOLD = {
+    FailureKind.CONNECT_FAILED: (502, "no connection to the upstream could be made"),
+    FailureKind.CONNECT_TIMED_OUT: (504, "no connection to the upstream could be made in time"),
+    FailureKind.CLOSED: (502, "the upstream closed the connection before it had replied"),
+    FailureKind.SEND_TIMED_OUT: (504, "the upstream did not take the request in time"),
+    FailureKind.REPLY_TIMED_OUT: (504, "the upstream did not reply in time"),
+    FailureKind.BAD_REPLY: (502, "the upstream's reply breaks the rules of HTTP"),
+}
+_CONNECTING = frozenset({FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT})
+_LATE = frozenset({FailureKind.SEND_TIMED_OUT, FailureKind.REPLY_TIMED_OUT})
+
+
+def may_retry(failure: Failure, resending: Resending, causes: Set[RetryCause]) -> bool:
+    """Whether the request may be sent again, here on a new connection or to another upstream.
+
+    Never once a reply has begun. Always when no connection came about, since nothing was sent. Else only
+    what is harmless twice, or what demonstrably never arrived.
+    """
+    if failure.kind in _CONNECTING:
+        return RetryCause.ERROR in causes
+    if failure.has_reply_begun or failure.kind is FailureKind.BAD_REPLY or not resending.is_body_at_hand:
+        return False
+    if failure.is_stale and (failure.delivery is Delivery.NONE or _is_unlikely_sent(failure, resending)):
+        return True
+    cause = RetryCause.TIMEOUT if failure.kind in _LATE else RetryCause.ERROR
+    return cause in causes and (resending.method in IDEMPOTENT or RetryCause.NON_IDEMPOTENT in causes)
+
+
+def _is_unlikely_sent(failure: Failure, resending: Resending) -> bool:
+    """Where the system can't say what arrived, a stale connection counts as closed before the request, as in
+    browsers; but nothing with a body is risked on it.
+    """
+    return failure.delivery is Delivery.UNKNOWN and not resending.has_body
+
+
+def counts_as_try(failure: Failure) -> bool:
+    """Whether the upstream itself failed. A connection that went stale says nothing about who is behind it."""
+    return not failure.is_stale
+
+
+def outcome_of(failure: Failure) -> Outcome:
+    """The reply for the client when nothing more is tried."""
+    status, message = _TOLD[failure.kind]
+    return Outcome(status, failure.kind.value, message)
+
+
+NO_UPSTREAM = Outcome(503, "no_upstream", "no upstream is known for this request")

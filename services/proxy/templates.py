@@ -1,0 +1,111 @@
+"""Texts with variables (`$remote_addr`), as `proxy_set_header` takes them: parsed once, rendered each
+request.
+
+Owns the list of variables and their meaning, which is nginx's where nginx has the variable. No sockets.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.httpcore.message import Request
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What variables are rendered from: the client's request, and the `host:port` of its upstream."""
+
+    request: Request
+    upstream: str
+
+
+class TemplateError(ValueError):
+    """The text holds a `$` that begins no known variable; the message says which are known."""
+
+
+Render = Callable[[RequestFacts], str]
+
+
+def _host(facts: RequestFacts) -> str:
+    return host_name(facts.request.host)
+
+
+def host_name(host: str) -> str:
+    """A Host value without its port; an IPv6 address keeps its brackets."""
+    if host.endswith("]"):
+        return host
+    name, colon, port = host.rpartition(":")
+    return name if colon and (port.isdigit() or not port) else host
+
+
+def _proxy_add_x_forwarded_for(facts: RequestFacts) -> str:
+    earlier = facts.request.headers.get_all("x-forwarded-for")
+    return ", ".join([*earlier, facts.request.remote_ip])
+
+
+def _uri(facts: RequestFacts) -> str:
+    return facts.request.raw_path
+
+
+VARIABLES: dict[str, Render] = {
+    "host": _host,
+    "remote_addr": lambda facts: facts.request.remote_ip,
+    "remote_port": lambda facts: str(facts.request.remote_port),
+    "proxy_add_x_forwarded_for": _proxy_add_x_forwarded_for,
+    "proxy_host": lambda facts: facts.upstream,
+    "scheme": lambda facts: facts.request.scheme,
+    "request_id": lambda facts: facts.request.id,
+    "request_method": lambda facts: facts.request.method,
+    "request_uri": lambda facts: facts.request.target,
+    "uri": _uri,
+    "args": lambda facts: facts.request.query,
+}
+# Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`.
+PREFIXES = ("http_", "cookie_")
+
+_PART = re.compile(
+    r"\$(?:\{(?P<braced>[A-Za-z0-9_]+)\}|(?P<bare>[A-Za-z0-9_]+))|(?P<stray>\$)|(?P<text>[^$]+)", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text whose variables were found; `source` is what was written."""
+
+    source: str
+    parts: tuple[str | Render, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written, by which nginx means: do not send the field."""
+        return not self.parts
+
+    def render(self, facts: RequestFacts) -> str:
+        """The text with each variable's value in its place."""
+        parts = self.parts
+        if len(parts) == 1:  # nearly always
+            return parts[0] if isinstance(parts[0], str) else parts[0](facts)
+        return "".join([part if isinstance(part, str) else part(facts) for part in parts])
+
+
+def parse_template(text: str) -> Template:
+    """The template that `text` spells. TemplateError for an unknown variable and a lone `$`."""
+    parts: list[str | Render] = []
+    for match in _PART.finditer(text):
+        if match["stray"]:
+            raise TemplateError("got a '$' that begins no variable's name")
+        name = match["braced"] or match["bare"]
+        parts.append(_variable(name) if name else match["text"])
+    return Template(text, tuple(parts))
+
+
+def _variable(name: str) -> Render:
+    if (render := VARIABLES.get(name)) is not None:
+        return render
+    if name.startswith("http_") and len(name) > 5:
+        field_name = name[5:].replace("_", "-")
+        return lambda facts: ", ".join(facts.request.headers.get_all(field_name))
+    if name.startswith("cookie_") and len(name) > 7:
+        cookie_name = name[7:]
+        return lambda facts: facts.request.cookies.get(cookie_name, "")
+    raise TemplateError(f"there is no variable ${name}")

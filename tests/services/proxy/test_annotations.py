@@ -1,0 +1,61 @@
+"""What is believed of the tracker's entries."""
+
+from typing import Any
+
+import pytest
+
+from services.proxy.annotations import backend_annotations, peer_addresses
+from services.proxy.upstreams import Address, Annotation
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    return {
+        "peer_id": "p1",
+        "ip": "10.0.0.1",
+        "port": 7510,
+        "roles": ["p2p"],
+        "meta": {},
+        "registered_by": "key",
+        **fields,
+    }
+
+
+def test_a_backend_tells_draining_and_load() -> None:
+    backend = entry(roles=["backend"], port=8000, meta={"draining": True}, load=3)
+    assert backend_annotations([backend, entry()], keyed=True) == {Address("10.0.0.1", 8000): Annotation(True, 3.0)}
+
+
+def test_a_peer_is_at_its_api_port() -> None:
+    entries = [entry(), entry(peer_id="p2", meta={"api_port": 7600}), entry(peer_id="b", roles=["backend"])]
+    assert peer_addresses(entries, keyed=True) == {"p1": Address("10.0.0.1", 7510), "p2": Address("10.0.0.1", 7600)}
+
+
+@pytest.mark.parametrize("registered_by", ["user:admin", "anyone", None])
+def test_with_keys_only_who_registered_with_the_key_counts(registered_by: str | None) -> None:
+    entries = [entry(registered_by=registered_by), entry(roles=["backend"], registered_by=registered_by)]
+    assert peer_addresses(entries, keyed=True) == {}
+    assert backend_annotations(entries, keyed=True) == {}
+    assert len(peer_addresses(entries, keyed=False)) == len(backend_annotations(entries, keyed=False)) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ip": None},
+        {"ip": ""},
+        {"port": "7510"},
+        {"port": True},
+        {"port": 0},
+        {"port": 70_000},
+        {"meta": {"api_port": "x"}},
+        {"peer_id": 5},
+    ],
+)
+def test_an_entry_that_names_no_address_is_left_out(fields: dict[str, Any]) -> None:
+    assert peer_addresses([entry(**fields)], keyed=True) == {}
+
+
+@pytest.mark.parametrize("fields", [{"meta": None}, {"load": "much"}, {"load": True}, {"meta": {"draining": 1}}])
+def test_odd_words_of_a_backend_say_nothing(fields: dict[str, Any]) -> None:
+    annotations = backend_annotations([entry(roles=["backend"], **fields)], keyed=True)
+    assert annotations == {Address("10.0.0.1", 7510): Annotation()}

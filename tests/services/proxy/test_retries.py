@@ -1,0 +1,103 @@
+"""What may be sent twice, and what the client is told."""
+
+import itertools
+
+import pytest
+
+from services.proxy.config_values import RetryCause
+from services.proxy.retries import (
+    Delivery,
+    Failure,
+    FailureKind,
+    Resending,
+    counts_as_try,
+    may_retry,
+    outcome_of,
+)
+
+DEFAULT = frozenset({RetryCause.ERROR})
+OFF: frozenset[RetryCause] = frozenset()
+GET = Resending("GET", is_body_at_hand=True, has_body=False)
+POST = Resending("POST", is_body_at_hand=True, has_body=True)
+EMPTY_POST = Resending("POST", is_body_at_hand=True, has_body=False)
+PUT = Resending("PUT", is_body_at_hand=True, has_body=True)
+LONG_PUT = Resending("PUT", is_body_at_hand=False, has_body=True)
+
+
+def closed(*, stale: bool = False, delivery: Delivery = Delivery.UNKNOWN, begun: bool = False) -> Failure:
+    return Failure(FailureKind.CLOSED, "", stale, begun, delivery)
+
+
+REFUSED = Failure(FailureKind.CONNECT_FAILED, "")
+LATE = Failure(FailureKind.REPLY_TIMED_OUT, "")
+
+CASES = [
+    ("a refused connection is tried elsewhere, whatever the method", REFUSED, POST, DEFAULT, True),
+    ("so is one that took too long", Failure(FailureKind.CONNECT_TIMED_OUT, ""), POST, DEFAULT, True),
+    ("unless told not to", REFUSED, GET, OFF, False),
+    ("a connection that broke: idempotent methods", closed(), GET, DEFAULT, True),
+    ("with a body that is at hand", closed(), PUT, DEFAULT, True),
+    ("not with one that is gone", closed(), LONG_PUT, DEFAULT, False),
+    ("not other methods", closed(), POST, DEFAULT, False),
+    ("not even without a body", closed(), EMPTY_POST, DEFAULT, False),
+    ("unless told so", closed(), POST, DEFAULT | {RetryCause.NON_IDEMPOTENT}, True),
+    ("never once the reply has begun", closed(begun=True), GET, frozenset(RetryCause), False),
+    (
+        "never after a reply that breaks the rules",
+        Failure(FailureKind.BAD_REPLY, ""),
+        GET,
+        frozenset(RetryCause),
+        False,
+    ),
+    ("a stale connection: idempotent methods", closed(stale=True), GET, OFF, True),
+    ("other methods when nothing arrived", closed(stale=True, delivery=Delivery.NONE), POST, OFF, True),
+    ("not when something did", closed(stale=True, delivery=Delivery.SOME), EMPTY_POST, DEFAULT, False),
+    ("where the system can't tell: without a body", closed(stale=True), EMPTY_POST, DEFAULT, True),
+    ("not with one", closed(stale=True), POST, DEFAULT, False),
+    ("too late a reply is an answer", LATE, GET, DEFAULT, False),
+    ("unless told so", LATE, GET, DEFAULT | {RetryCause.TIMEOUT}, True),
+    ("for idempotent methods", LATE, POST, DEFAULT | {RetryCause.TIMEOUT}, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("failure", "resending", "causes", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_what_may_be_sent_again(
+    failure: Failure, resending: Resending, causes: frozenset[RetryCause], expected: bool
+) -> None:
+    assert may_retry(failure, resending, causes) is expected
+
+
+def test_what_may_have_been_executed_is_never_repeated_unless_idempotent_or_told_so() -> None:
+    for kind, stale, has_body, delivery in itertools.product(
+        FailureKind, (True, False), (True, False), (Delivery.SOME, Delivery.UNKNOWN)
+    ):
+        failure = Failure(kind, "", stale, delivery=delivery)
+        may = may_retry(failure, Resending("POST", True, has_body), frozenset({RetryCause.ERROR, RetryCause.TIMEOUT}))
+        if kind not in (FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT):
+            assert may is (
+                stale and not has_body and delivery is Delivery.UNKNOWN and kind is not FailureKind.BAD_REPLY
+            )
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (FailureKind.CONNECT_FAILED, 502),
+        (FailureKind.CLOSED, 502),
+        (FailureKind.BAD_REPLY, 502),
+        (FailureKind.CONNECT_TIMED_OUT, 504),
+        (FailureKind.SEND_TIMED_OUT, 504),
+        (FailureKind.REPLY_TIMED_OUT, 504),
+    ],
+)
+def test_the_client_learns_a_status_and_a_code_but_no_address(kind: FailureKind, status: int) -> None:
+    outcome = outcome_of(Failure(kind, "10.0.0.1:80 refused"))
+    assert (outcome.status, outcome.code) == (status, kind.value)
+    assert "10.0.0.1" not in outcome.message
+
+
+def test_a_stale_connection_is_no_try() -> None:
+    assert not counts_as_try(closed(stale=True))
+    assert counts_as_try(closed())

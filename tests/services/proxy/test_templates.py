@@ -1,0 +1,61 @@
+"""Variables in `proxy_set_header`."""
+
+import pytest
+
+from services.proxy.templates import RequestFacts, TemplateError, host_name, parse_template
+from shared.httpcore.message import Request
+
+FIELDS = (
+    b"Host: Shop.example:8080\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"
+    b"User-Agent: t\r\nCookie: a=1; theme=dark\r\n"
+)
+
+
+@pytest.fixture
+def facts() -> RequestFacts:
+    request = Request("GET", "/a%20b?x=1&y", 1, FIELDS)
+    request.host, request.remote_ip, request.remote_port, request.id = "shop.example:8080", "9.9.9.9", 1234, "id-1"
+    return RequestFacts(request, "10.0.0.1:80")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("$host", "shop.example"),
+        ("$http_host", "Shop.example:8080"),
+        ("$remote_addr:$remote_port", "9.9.9.9:1234"),
+        ("$proxy_add_x_forwarded_for", "1.1.1.1, 2.2.2.2, 9.9.9.9"),
+        ("$proxy_host", "10.0.0.1:80"),
+        ("$scheme://${host}_x", "http://shop.example_x"),
+        ("$request_id $request_method", "id-1 GET"),
+        ("$request_uri $uri $args", "/a%20b?x=1&y /a%20b x=1&y"),
+        ("$http_user_agent|$http_x_none", "t|"),
+        ("$cookie_theme$cookie_none", "dark"),
+        ("", ""),
+    ],
+)
+def test_each_variable_has_nginx_s_meaning(facts: RequestFacts, text: str, expected: str) -> None:
+    assert parse_template(text).render(facts) == expected
+
+
+@pytest.mark.parametrize("text", ["$", "a$ b", "$nothing", "${host", "$http_", "$cookie_", "$$host"])
+def test_what_begins_no_variable_is_refused(text: str) -> None:
+    with pytest.raises(TemplateError):
+        parse_template(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("a", "a"),
+        ("a:80", "a"),
+        ("a:", "a"),
+        ("[::1]", "[::1]"),
+        ("[::1]:80", "[::1]"),
+        ("", ""),
+        ("1.2.3.4:5", "1.2.3.4"),
+    ],
+)
+def test_a_host_s_name_is_without_its_port(host: str, name: str) -> None:
+    assert host_name(host) == name
