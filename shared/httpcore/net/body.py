@@ -80,12 +80,13 @@ class BodyStream:
 class IncomingBody:
     """One body being received, the request it belongs to and the route that waits for it."""
 
-    __slots__ = ("_decoder", "_limit", "_parts", "_size", "request", "rest", "route", "stream")
+    __slots__ = ("_decoder", "_limit", "_parts", "_size", "has_failed", "request", "rest", "route", "stream")
 
     def __init__(self, request: Request, route: Route, limit: int | None, stream: BodyStream | None) -> None:
         self.request = request
         self.route = route
         self.stream = stream  # None: the body is collected
+        self.has_failed = False  # its handler knows, and will answer
         self.rest = b""  # received, not decoded; beyond the body once it is complete
         self._limit = limit
         self._decoder = request_body_decoder(request.is_chunked, request.content_length)
@@ -117,6 +118,7 @@ class IncomingBody:
 
     def fail(self, error: HttpCoreError) -> None:
         """The rest will not come; a handler that reads the stream learns why."""
+        self.has_failed = True
         if self.stream is not None:
             self.stream.fail(error)
 

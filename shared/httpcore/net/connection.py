@@ -265,10 +265,11 @@ class Connection(ReplySide):
 
     def _on_end(self) -> None:
         """The client sends no more. What it sent is answered, unless it left in the middle of something."""
+        has_answer = self._body is not None and self._body.has_failed  # and the client waits for it
         if self._body is not None:
             self._body.fail(ConnectionClosed("the client left in the middle of its request's body"))
         if self.state is State.HANDLING:
-            if self._is_abandonable and self._task is not None:
+            if self._is_abandonable and self._task is not None and not has_answer:
                 self._task.cancel()
         elif self.state is State.READING_HEAD:
             self.advance()

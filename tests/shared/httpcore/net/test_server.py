@@ -310,3 +310,20 @@ def test_a_handler_that_holds_the_loop_is_named() -> None:
         assert [name.rpartition(".")[2] for name, _ in running.slow_handlers] == ["slow_one", "slow_step"]
 
     run(test, router)
+
+
+def test_a_broken_body_is_answered_although_the_client_has_ended_its_side() -> None:
+    """An abandonable handler is cancelled when the client leaves, but here it has learnt that the body is broken."""
+    router = Router()
+
+    async def read_all(request: Request) -> Response:
+        return Response.text(str([part async for part in request.stream()]))
+
+    router.add("POST", "/", read_all, stream_body=True, abandonable=True)
+
+    async def test(client: RawClient, running: Serving) -> None:
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        client.end_sending()
+        assert (await client.reply()).status == 400
+
+    run(test, router)

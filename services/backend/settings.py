@@ -1,0 +1,41 @@
+"""What can be set about a backend: its flags, their variables, defaults and units."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.backend.pages import NEEDED_FILES
+from shared.runtime.settings import (
+    CommonSettings,
+    parse_base_url,
+    parse_int_between,
+    parse_origin,
+    parse_path,
+    parse_port,
+    setting,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(CommonSettings):
+    """The settings of one backend."""
+
+    server_port: int = setting(8000, parse_port, help="TCP port to listen on; 0 lets the system choose")
+    workers: int = setting(
+        1, parse_int_between(1, 64), help="processes that accept from the one listener", unit="processes"
+    )
+    users_file: Path | None = setting(
+        None, parse_path, help="who may log in; without it only admin with the password `password`"
+    )
+    web_dir: Path = setting(Path("web"), parse_path, help="folder of the pages")
+    tracker: str | None = setting(None, parse_base_url, help="address of the tracker to register with")
+    ui_connect: tuple[str, ...] = setting(
+        (), parse_origin, help="origin that the page may connect to besides its own site", is_repeatable=True
+    )
+
+
+def find_conflicts(settings: Settings) -> Iterator[str]:
+    """What is wrong with settings that look right by themselves."""
+    missing = [name for name in NEEDED_FILES if not (settings.web_dir / name).is_file()]
+    if missing:
+        yield f"--web-dir: got {str(settings.web_dir)!r}, expected a folder with {', '.join(missing)}"
