@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import socket
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
@@ -116,7 +117,7 @@ class Connection(ReplySide):
         request.remote_ip = self.remote_ip
         request.remote_port = self.remote_port
         request.scheme = self.server.scheme
-        request.received_at = self.loop.time()
+        request.received_at = monotonic()  # the loop's clock, without the call through the loop
         if not request.id:
             request.id = self.server.next_request_id()
         return request
@@ -216,14 +217,14 @@ class Connection(ReplySide):
             self._is_abandonable = route.abandonable
             self._task = self.loop.create_task(run_exchange(self, request, route))
             return
-        started = self.loop.time()
+        started = monotonic()
         try:
             response = cast(PlainHandler, route.handler)(request)
         except HttpError as error:
             response = self.error_reply(request, error)
         except Exception:
             response = self.internal_error(request, route.name)
-        self.server.watch_handler(route.name, self.loop.time() - started)
+        self.server.watch_handler(route.name, monotonic() - started)
         self.reply(request, response)
 
     # --- time-outs, back-pressure, the end ---------------------------------------------------------------------

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import math
 import socket
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from shared.httpcore.errors import HttpError, ProtocolError
@@ -78,7 +79,7 @@ class ReplySide(Transport):
         if isinstance(response, Upgrade) and response.status == 101:
             self._upgrade = response
             self._enter(State.HANDLING)
-            self.server.record(request, 101, 0)
+            self.server.record(request, 101, 0, monotonic() - request.received_at)
             return
         self.finish(request, response.status, size)
 
@@ -135,15 +136,17 @@ class ReplySide(Transport):
         `cut`: the reply could not be completed, so the client must see the connection break.
         """
         self._task = None
-        persists = self._will_persist(request)
-        self.server.record(request, status, body_bytes)
+        now = monotonic()
+        self.server.record(request, status, body_bytes, now - request.received_at)
         if cut:
             self.abort()
-        elif persists and self.state is not State.CLOSED:
-            self.state = State.READING_HEAD
-            self.set_deadline(self.limits.idle_timeout_s)
-        elif self.state is not State.CLOSED:
+        elif self.state is State.CLOSED:
+            pass
+        elif self._must_close or self.server.is_draining or not self._may_get_more:
             self._linger()
+        else:
+            self.state = State.READING_HEAD
+            self.deadline = now + self.limits.idle_timeout_s
 
     def _refuse(self, request: Request, error: ProtocolError) -> None:
         """Answers a broken rule and closes: after a framing error nothing on this connection can be trusted."""

@@ -87,10 +87,10 @@ class Server:
         """An id that no other request of this or another process has."""
         return f"{self._id_prefix}-{next(self._ids):x}"
 
-    def record(self, request: Request, status: int, body_bytes: int) -> None:
+    def record(self, request: Request, status: int, body_bytes: int, duration_s: float) -> None:
         """A reply is complete: whoever counts and logs hears of it."""
         if self._on_response is not None:
-            self._on_response(request, status, body_bytes, self.loop.time() - request.received_at)
+            self._on_response(request, status, body_bytes, duration_s)
 
     def watch_handler(self, name: str, held_s: float) -> None:
         """A handler held the loop for so long; above the bound somebody hears of it."""
