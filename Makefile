@@ -6,8 +6,6 @@ VENV := .venv
 READY := $(VENV)/.installed
 VAR ?= var
 
-MAKEFLAGS += --no-print-directory
-
 .DEFAULT_GOAL := help
 .PHONY: help run user keys test check unit lint format types clean needs-python
 

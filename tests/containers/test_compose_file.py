@@ -36,7 +36,7 @@ def _config(*files: Path, **environment: str) -> dict[str, Any]:
 
 
 def _environment(**extra: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in SETTINGS and not k.startswith("COMPOSE_")}
+    kept = {k: v for k, v in os.environ.items() if k not in SETTINGS and not k.startswith(("COMPOSE_", "MAKE"))}
     return {**kept, **extra}
 
 
