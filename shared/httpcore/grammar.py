@@ -30,7 +30,7 @@ RESPONSE_HEAD = re.compile(
 # The fields that decide framing, routing and the life of a connection, found in lower-cased lines in one pass. Every
 # line is found by the LF before it, so the caller puts one in front of the first.
 DECIDING_REQUEST_FIELDS = re.compile(
-    rb"\n(host|content-length|transfer-encoding|connection|expect|upgrade|x-request-id):([^\r]*)"
+    rb"\n(host|content-length|transfer-encoding|connection|expect|upgrade|origin|x-request-id):([^\r]*)"
 )
 DECIDING_RESPONSE_FIELDS = re.compile(rb"\n(content-length|transfer-encoding|connection|upgrade):([^\r]*)")
 

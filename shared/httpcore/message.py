@@ -27,7 +27,9 @@ class HeadFields:
     __slots__ = (
         "_headers",
         "content_length",
+        "end_of_head",
         "expects_continue",
+        "has_origin",
         "host",
         "is_chunked",
         "keep_alive",
@@ -40,6 +42,8 @@ class HeadFields:
     def __init__(self, lines: bytes, version_minor: int) -> None:
         self.lines = lines  # as received, valid by the grammar, each ended by CRLF
         self.version_minor = version_minor
+        self.end_of_head = lines + b"\r\n"  # what follows the request line of a head with these fields
+        self.has_origin = False  # whether there is an Origin field: pages of other sites send it
         self.host = ""  # lower case; "" when an HTTP/1.0 request has none
         self.content_length: int | None = None  # None: no Content-Length field
         self.is_chunked = False

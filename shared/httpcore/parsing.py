@@ -4,6 +4,8 @@ Owns the syntax of requests and replies (RFC 9112 §2–§5) and the Host rules 
 fields for the body is `framing`'s. When the regex refuses, a second, slower look finds the words for the error.
 """
 
+import re
+
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.framing import parse_content_length, parse_transfer_encoding
 from shared.httpcore.grammar import (
@@ -53,19 +55,37 @@ def parse_request_head(buffer: bytes, end: int, limits: Limits, previous: HeadFi
     line = REQUEST_LINE.match(buffer, 0, end)
     if line is None:
         raise _explain_request(buffer[:end], limits)
-    method, target, minor = line.groups()
-    start = line.end()
-    if start - 2 > limits.max_request_line_bytes:
-        raise _line_too_long(limits)
-    if BAD_TARGET.search(target) is not None:
-        raise ProtocolError(400, "bad_target", "got a request-target with a fragment or a bad percent-escape")
-    version_minor = 1 if minor == b"1" else 0
-    lines = buffer[start : end - 2]
+    version_minor = 1 if line[3] == b"1" else 0
+    lines = buffer[line.end() : end - 2]
     if previous is None or previous.lines != lines or previous.version_minor != version_minor:
         if FIELD_SECTION.fullmatch(lines) is None:
             raise _explain_request(buffer[:end], limits)
         previous = _parse_fields(lines, version_minor, limits)
-    request = Request(method.decode("ascii"), target.decode("ascii"), version_minor, fields=previous)
+    return _make_request(line, previous, limits)
+
+
+def parse_repeated_head(buffer: bytes, previous: HeadFields, limits: Limits) -> Request | None:
+    """The request in `buffer` when that is one request line, the fields of the last request, and nothing else.
+
+    The common case of a client that waits for its replies, decided by one comparison and one short match. None
+    means that `find_head_end` and `parse_request_head` must look, also for everything that is wrong.
+    """
+    if not buffer.endswith(previous.end_of_head):
+        return None
+    line = REQUEST_LINE.fullmatch(buffer, 0, len(buffer) - len(previous.end_of_head))
+    if line is None or (line[3] == b"1") is not (previous.version_minor == 1):
+        return None
+    return _make_request(line, previous, limits)
+
+
+def _make_request(line: re.Match[bytes], fields: HeadFields, limits: Limits) -> Request:
+    """The request of this request line and these fields; ProtocolError for a line too long or a bad target."""
+    method, target, _ = line.groups()
+    if line.end() - 2 > limits.max_request_line_bytes:
+        raise _line_too_long(limits)
+    if BAD_TARGET.search(target) is not None:
+        raise ProtocolError(400, "bad_target", "got a request-target with a fragment or a bad percent-escape")
+    request = Request(method.decode("ascii"), target.decode("ascii"), fields.version_minor, fields=fields)
     if target[0] != 0x2F:  # "/"
         _resolve_target_form(request)
     return request
@@ -105,6 +125,7 @@ def _decide_request(fields: HeadFields, values: dict[bytes, bytes]) -> None:
         if expect.strip(b" \t") != b"100-continue":
             raise ProtocolError(417, "bad_expectation", "got an Expect other than 100-continue")
         fields.expects_continue = True
+    fields.has_origin = b"origin" in values
     if b"x-request-id" in values:
         fields.request_id = _request_id(fields.headers)
 
@@ -131,7 +152,7 @@ def _join_repeated(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Repeated fields: list-valued ones are joined (RFC 9110 §5.3), the others are an error."""
     fields: dict[bytes, bytes] = {}
     for name, value in found:
-        if name in (b"connection", b"upgrade", b"x-request-id"):
+        if name in (b"connection", b"upgrade", b"origin", b"x-request-id"):
             fields[name] = fields[name] + b"," + value if name in fields else value
         elif name in fields:
             status = 501 if name == b"transfer-encoding" else 400

@@ -79,7 +79,7 @@ class Guard:
             return
         if not self._any_origin:
             response.add_header("Vary", "Origin")  # a cache must not show one origin's reply to another
-        if b"origin" not in request.field_lines.lower():
+        if not request.fields.has_origin:
             return  # most requests; their fields need not be parsed
         origin = request.headers.get("origin")
         if origin is not None and self._allows(origin):

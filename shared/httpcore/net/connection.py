@@ -19,7 +19,7 @@ from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import run_exchange
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
-from shared.httpcore.parsing import find_head_end, parse_request_head
+from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
 from shared.httpcore.routing import PlainHandler, Route
 from shared.httpcore.serializing import CONTINUE
 
@@ -95,15 +95,14 @@ class Connection(ReplySide):
             if buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
                 self._buffer, self._scanned = buffer[2:], 0
                 return True
-            end = find_head_end(buffer, self._scanned, limits)
-            if not end:
-                if self.has_ended:
-                    self._buffer = b""  # it will never be a request
-                elif self._scanned == 0:
-                    self.set_deadline(limits.head_timeout_s)
-                self._scanned = len(self._buffer)
-                return False
-            request = parse_request_head(buffer, end, limits, self._last_fields)
+            fields, end = self._last_fields, len(buffer)
+            request = parse_repeated_head(buffer, fields, limits) if fields is not None else None
+            if request is None:
+                end = find_head_end(buffer, self._scanned, limits)
+                if not end:
+                    self._wait_for_head()
+                    return False
+                request = parse_request_head(buffer, end, limits, fields)
         except ProtocolError as error:
             self._refuse(self._identify(Request("-", "-")), error)
             return False
@@ -111,6 +110,13 @@ class Connection(ReplySide):
         self._last_fields = request.fields
         self._begin(self._identify(request))
         return True
+
+    def _wait_for_head(self) -> None:
+        if self.has_ended:
+            self._buffer = b""  # it will never be a request
+        elif self._scanned == 0:
+            self.set_deadline(self.limits.head_timeout_s)
+        self._scanned = len(self._buffer)
 
     def _identify(self, request: Request) -> Request:
         """Writes into the request what the connection knows of it."""

@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.limits import DEFAULT_LIMITS, KIB, Limits
-from shared.httpcore.message import Request
-from shared.httpcore.parsing import ResponseHead, find_head_end, parse_request_head, parse_response_head
+from shared.httpcore.message import HeadFields, Request
+from shared.httpcore.parsing import (
+    ResponseHead,
+    find_head_end,
+    parse_repeated_head,
+    parse_request_head,
+    parse_response_head,
+)
 from tests.shared.httpcore.splitting import every_split
 
 AFTER = b"GET /after HTTP/1.1\r\nHost: after\r\n\r\n\x00\r\n\n"
@@ -457,3 +463,42 @@ def test_any_bytes_are_a_reply_or_the_documented_error(wire: bytes) -> None:
             parse_response_head(data, len(data), DEFAULT_LIMITS)
         except ProtocolError:
             pass
+
+
+HEAD = b"GET /a?b HTTP/1.1\r\nHost: x\r\nCookie: c=d\r\n\r\n"
+
+
+def previous_fields() -> HeadFields:
+    return parse_request_head(HEAD, len(HEAD), Limits()).fields
+
+
+def test_a_head_with_the_fields_of_the_last_one_is_recognised() -> None:
+    request = parse_repeated_head(HEAD.replace(b"GET /a?b", b"POST /c"), previous_fields(), Limits())
+    assert request is not None
+    assert (request.method, request.target, request.host) == ("POST", "/c", "x")
+    assert request.headers.get("cookie") == "c=d"
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [
+        HEAD[:-1],
+        HEAD[1:] + HEAD,
+        HEAD + HEAD,
+        HEAD.replace(b"c=d", b"c=e"),
+        HEAD.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        HEAD.replace(b"Host", b"A: b\r\nHost"),
+        HEAD.replace(b"GET ", b"GET  "),
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n" + HEAD.partition(b"\r\n")[2],
+        b"\r\n" + HEAD,
+        HEAD.partition(b"\r\n")[2],
+    ],
+)
+def test_any_other_head_is_left_to_the_full_look(buffer: bytes) -> None:
+    assert parse_repeated_head(buffer, previous_fields(), Limits()) is None
+
+
+def test_a_repeated_head_keeps_to_the_limits_and_the_grammar_of_targets() -> None:
+    for target in (b"/%zz", b"/#", b"/" + b"a" * 9000, b"*", b"http://y/"):
+        with pytest.raises(ProtocolError):
+            parse_repeated_head(HEAD.replace(b"/a?b", target), previous_fields(), Limits())
