@@ -12,7 +12,7 @@ VAR ?= var
 help: ## this list
 	@echo "WeApRous: a web tier behind a proxy, a peer tracker and a peer-to-peer chat."
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: needs-python ## the whole stack as local processes; ARGS="--peers 5 --port-offset 100", --help for more
 	@exec $(PYTHON) -m services --var-dir $(VAR) $(ARGS)
@@ -26,6 +26,7 @@ keys: needs-python ## make the keys that are missing in var/keys (`make run` doe
 	@$(PYTHON) -m shared.runtime.keys --keys-dir $(VAR)/keys
 
 include containers.mk
+include conformance.mk
 
 test: lint types $(READY) ## set up, then lint, types and every test that this machine can run; REQUIRE=docker,browser
 	$(VENV)/bin/pytest -rs $(ARGS)
@@ -47,7 +48,7 @@ types: $(READY) ## mypy --strict
 	$(VENV)/bin/mypy
 
 clean: ## remove the virtual environment and caches; messages, users and keys in var/ stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-autobahn .venv-fuzz .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment with what lint, types and the tests need; made again when pyproject.toml changes.

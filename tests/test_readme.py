@@ -53,7 +53,7 @@ def test_every_file_that_readme_names_exists() -> None:
 
 
 def test_every_make_command_that_readme_names_is_a_target() -> None:
-    makefiles = "".join((ROOT / name).read_text() for name in ("Makefile", "containers.mk"))
+    makefiles = "".join((ROOT / name).read_text() for name in ("Makefile", "containers.mk", "conformance.mk"))
     targets = set(re.findall(r"^([a-z0-9-]+):", makefiles, flags=re.MULTILINE))
     named = set(re.findall(r"make ([a-z][a-z0-9-]*)", re.sub(r"\bmake:", "", " ".join(re.findall(r"`[^`]*`", README)))))
     assert {"run", "up", "test"} <= named

@@ -153,8 +153,8 @@ def _parse_hello(fields: Mapping[str, object]) -> Hello:
     if version != VERSION:
         raise _FieldError(f"v: got {version}, expected {VERSION}", "bad_version")
     caps = fields.get("caps", [])
-    if not isinstance(caps, list) or not all(isinstance(cap, str) for cap in caps[: MAX_CAPABILITIES + 1]):
-        raise _FieldError(f"caps: got {shown(caps)}, expected a list of texts")
+    if not isinstance(caps, list) or not all(_CODE.fits(cap) for cap in caps[: MAX_CAPABILITIES + 1]):
+        raise _FieldError(f"caps: got {shown(caps)}, expected a list of words of a–z 0–9 _")
     if len(caps) > MAX_CAPABILITIES:
         raise _FieldError(f"caps: got {len(caps)} texts, expected no more than {MAX_CAPABILITIES}")
     max_line = _number(fields, "max_line", MAX_LINE_BYTES)

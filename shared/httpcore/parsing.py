@@ -219,6 +219,7 @@ def _explain_request(head: bytes, limits: Limits) -> ProtocolError:
         return ProtocolError(400, "bad_request_line", "expected METHOD SP TARGET SP HTTP-VERSION in the request line")
     version = words[2]
     if version[:5] == b"HTTP/" and len(version) == 8 and version[5:6].isdigit() and version[6:7] == b".":
+        # Deliberate: RFC 9110 §2.5 has HTTP/1.2 read as 1.1; nobody sends it, so it is refused like 2.0.
         if version not in (b"HTTP/1.0", b"HTTP/1.1") and version[7:].isdigit():
             return ProtocolError(505, "bad_version", f"got {version.decode('latin-1')}, expected HTTP/1.0 or HTTP/1.1")
         return _explain_fields(fields)
@@ -274,6 +275,8 @@ def parse_response_head(buffer: bytes, end: int, limits: Limits) -> ResponseHead
     head = RESPONSE_HEAD.match(buffer, 0, end)
     if head is None or head.end() != end:
         raise ProtocolError(502, "bad_reply", "the reply's head breaks the grammar of HTTP/1.1")
+    if buffer.find(b"\r\n") > limits.max_request_line_bytes:
+        raise ProtocolError(502, "bad_reply", f"got a status line over {limits.max_request_line_bytes} bytes")
     minor, status, reason, field_lines = head.groups()
     if field_lines.count(b"\n") > limits.max_field_count:
         raise ProtocolError(502, "bad_reply", f"the reply has more than {limits.max_field_count} field lines")

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from shared.httpcore.websocket.close_codes import CloseCode, WebSocketError
 
 EXTENSION = "permessage-deflate"
-# What a client of ours asks for. Both parameters must come back or be obeyed unasked (RFC 7692 §7.1.1).
-OFFER = f"{EXTENSION}; server_no_context_takeover; client_no_context_takeover"
+# What a server of ours answers. Both parameters must be obeyed by the client (RFC 7692 §7.1.1).
+ANSWER = f"{EXTENSION}; server_no_context_takeover; client_no_context_takeover"
+# What a client of ours asks for; the last lets the server choose the window we compress with (§7.1.2.2).
+OFFER = f"{ANSWER}; client_max_window_bits"
 
 MIN_COMPRESSED_BYTES = 256  # below it a message without context rarely shrinks by what the work costs
 MAX_COMPRESSED_BYTES = 256 * 1024  # above it compression would hold the event loop for longer than others may wait
@@ -33,8 +35,8 @@ class Deflate:
 
     def compress(self, payload: bytes) -> bytes | None:
         """The payload compressed, or None when it goes out better as it is."""
-        if not MIN_COMPRESSED_BYTES <= len(payload) <= MAX_COMPRESSED_BYTES:
-            return None
+        if not MIN_COMPRESSED_BYTES <= len(payload) <= MAX_COMPRESSED_BYTES or self.window_bits < 9:
+            return None  # zlib has no window of 8 bits for raw deflate; a message may always go uncompressed
         deflate = zlib.compressobj(wbits=-self.window_bits, memLevel=5)
         packed = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
         return packed[:-4] if len(packed) - 4 < len(payload) else None
@@ -91,7 +93,7 @@ def accept_offer(offers: Iterable[ExtensionOffer]) -> tuple[Deflate, str] | None
     for name, parameters in offers:
         if name == EXTENSION and (window_bits := _offered_window(parameters)) is not None:
             # RFC 7692 §7.1.1.2: a server may ask for client_no_context_takeover even when it was not offered.
-            reply = OFFER
+            reply = ANSWER
             if any(key == "server_max_window_bits" for key, _ in parameters):
                 reply += f"; server_max_window_bits={window_bits}"
             return Deflate(window_bits), reply
@@ -125,6 +127,7 @@ def check_reply(extensions: Iterable[ExtensionOffer]) -> Deflate | None:
     ValueError for an answer that `OFFER` does not allow (RFC 7692 §5.1: the client fails the connection).
     """
     agreed: Deflate | None = None
+    window_bits = 15
     for name, parameters in extensions:
         keys = [key for key, _ in parameters]
         values = dict(parameters)
@@ -137,8 +140,11 @@ def check_reply(extensions: Iterable[ExtensionOffer]) -> Deflate | None:
                 continue
             if key == "server_max_window_bits" and value is not None and _window(value) is not None:
                 continue
+            if key == "client_max_window_bits" and value is not None and _window(value) is not None:
+                window_bits = int(value)
+                continue
             raise ValueError(f"the server chose {key}={value}, which was not offered")
-        agreed = Deflate()
+        agreed = Deflate(window_bits)
     return agreed
 
 

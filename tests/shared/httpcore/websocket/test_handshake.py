@@ -179,8 +179,10 @@ BAD_REPLIES = [
     ("unasked subprotocol", 101, reply_fields(("Sec-WebSocket-Protocol", "soap")), "the subprotocol 'soap'"),
     ("unasked extension", 101, reply_fields(("Sec-WebSocket-Extensions", "mux")), "the extension 'mux'"),
     ("takeover", 101, reply_fields(("Sec-WebSocket-Extensions", "permessage-deflate")), "did not confirm"),
-    ("unasked window", 101, reply_fields(("Sec-WebSocket-Extensions", f"{DEFLATE}; client_max_window_bits=9")),
-     "client_max_window_bits=9, which was not offered"),
+    ("no such window", 101, reply_fields(("Sec-WebSocket-Extensions", f"{DEFLATE}; client_max_window_bits=7")),
+     "client_max_window_bits=7, which was not offered"),
+    ("a window without bits", 101, reply_fields(("Sec-WebSocket-Extensions", f"{DEFLATE}; client_max_window_bits")),
+     "client_max_window_bits=None, which was not offered"),
     ("twice", 101, reply_fields(("Sec-WebSocket-Extensions", f"{DEFLATE}, {DEFLATE}")), "was not offered"),
     ("malformed", 101, reply_fields(("Sec-WebSocket-Extensions", "a b")), "got 'a b'"),
 ]  # fmt: skip
@@ -200,3 +202,11 @@ def test_an_extension_is_refused_when_none_was_offered() -> None:
     fields = Headers(reply_fields(("Sec-WebSocket-Extensions", DEFLATE)))
     with pytest.raises(ProtocolError, match="none was offered"):
         check_reply(101, fields, KEY, compresses=False)
+
+
+def test_a_server_may_choose_the_window_that_we_compress_with() -> None:
+    """RFC 7692 §7.1.2.2; Autobahn's cases 13.3 to 13.6."""
+    fields = reply_fields(("Sec-WebSocket-Extensions", f"{DEFLATE}; client_max_window_bits=10"))
+    agreed = check_reply(101, Headers(fields), KEY)
+    assert agreed.deflate is not None
+    assert agreed.deflate.window_bits == 10
