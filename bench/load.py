@@ -1,9 +1,12 @@
-"""Load by wrk: one thread, 32 connections, a bare head or what a browser sends. How many requests were answered."""
+"""Load: by wrk for many small requests, by one socket for large bodies. wrk runs one thread, 32 connections."""
 
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+
+from bench.machines import Machine
 
 # What Chromium sends for a page of its own site, 16 fields.
 BROWSER_HEAD: Mapping[str, str] = {
@@ -25,12 +28,16 @@ BROWSER_HEAD: Mapping[str, str] = {
     "Accept-Language": "en-US,en;q=0.9,vi;q=0.8",
 }
 BARE_HEAD: Mapping[str, str] = {}
+HEADS: Mapping[str, Mapping[str, str]] = {"bare head": BARE_HEAD, "browser head": BROWSER_HEAD}
+
+PIECE_BYTES = 256 * 1024
+TIMEOUT_S = 60.0
 
 
-def drive(url: str, duration_s: float, head: Mapping[str, str] = BARE_HEAD, connections: int = 32) -> int:
+def drive(url: str, duration_s: int, head: Mapping[str, str] = BARE_HEAD, connections: int = 32) -> int:
     """Requests that were answered with 2xx. RuntimeError when any was not: such a figure would mean nothing."""
     fields = [part for name, value in head.items() for part in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{duration_s:g}s", *fields, url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{duration_s}s", *fields, url]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         print(f"{url}: {output}", file=sys.stderr)
@@ -39,3 +46,52 @@ def drive(url: str, duration_s: float, head: Mapping[str, str] = BARE_HEAD, conn
     if found is None:
         raise RuntimeError(f"wrk said nothing of requests:\n{output}")
     return int(found[1])
+
+
+def cpu_us_per_request(
+    machine: Machine, path: str, duration_s: int, head: Mapping[str, str] = BARE_HEAD, connections: int = 32
+) -> float:
+    """User and system microseconds of the server for one keep-alive GET."""
+    before_s = machine.cpu_s()
+    answered = drive(machine.url(path), duration_s, head, connections)
+    return (machine.cpu_s() - before_s) / answered * 1e6
+
+
+def cpu_s_per_gb(machine: Machine, path: str, downloads: int) -> float:
+    """User and system seconds of the server for 10⁹ bytes of a large body, one connection."""
+    before_s = machine.cpu_s()
+    received = download(machine.port, path, downloads)
+    return (machine.cpu_s() - before_s) / received * 1e9
+
+
+def download(port: int, path: str, times: int) -> int:
+    """The bytes of `times` bodies, one after the other on one connection. RuntimeError when one is not whole."""
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    piece = bytearray(PIECE_BYTES)
+    total = 0
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as sock:
+        for _ in range(times):
+            sock.sendall(request)
+            head, rest = read_head(sock)
+            found = re.search(rb"\r\ncontent-length: *(\d+)", head.lower())
+            if not head.startswith(b"HTTP/1.1 200") or found is None:
+                raise RuntimeError(f"{path}: {head!r}")
+            total += int(found[1])
+            left = int(found[1]) - len(rest)
+            while left:
+                count = sock.recv_into(piece, min(left, PIECE_BYTES))
+                if not count:
+                    raise RuntimeError(f"{path}: the connection ended {left} bytes early")
+                left -= count
+    return total
+
+
+def read_head(sock: socket.socket) -> tuple[bytes, bytes]:
+    """A reply's head, and what came with it. ConnectionError when the other side closes before its end."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        if not (data := sock.recv(16 * 1024)):
+            raise ConnectionError(f"closed after {received!r}")
+        received += data
+    head, _, rest = received.partition(b"\r\n\r\n")
+    return head, rest

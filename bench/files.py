@@ -1,0 +1,32 @@
+"""What files cost: ours (`shared/httpcore/static` in the backend) beside nginx with sendfile."""
+
+from functools import partial
+
+from bench import candidates, load, site, table
+from bench.machines import fleet
+from bench.pace import FULL, Pace, measure_in_rounds
+
+OURS, NGINX = "weaprous backend", "nginx, sendfile"
+LARGE, MEDIUM = "100 MiB, CPU s/GB", "64 KiB, CPU µs per request"
+TARGETS = {LARGE: 1.0, MEDIUM: 1.5}
+
+
+def run(pace: Pace = FULL) -> str:
+    """The table, with the targets."""
+    root = site.folder()
+    commands = {OURS: partial(candidates.ours, web_dir=root), NGINX: partial(candidates.nginx, root=root)}
+    with fleet(commands) as machines:
+        measures = {}
+        for name, machine in machines.items():
+            measures[name, LARGE] = partial(load.cpu_s_per_gb, machine, "/100m.bin", pace.downloads)
+            measures[name, MEDIUM] = partial(load.cpu_us_per_request, machine, "/64k.bin", pace.duration_s)
+        costs = measure_in_rounds(measures, pace.rounds)
+    columns, rows = ["server"], [[name] for name in commands]
+    notes = []
+    for kind, bound in TARGETS.items():
+        columns += [kind, "÷ nginx"]
+        for row in rows:
+            key = row[0], kind
+            row += [f"{costs[key]:.3g}", f"{costs.ratio(key, (NGINX, kind)):.2f}"]
+        notes.append(table.judge(f"{kind}, beside nginx", costs.ratio((OURS, kind), (NGINX, kind)), bound))
+    return table.render(f"Files, median of {pace.rounds}", columns, rows, notes)
