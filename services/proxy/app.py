@@ -21,6 +21,7 @@ from services.proxy.live import serve_events
 from services.proxy.mesh import Mesh, MeshKeys
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.settings import Settings
+from services.proxy.tls_port import TlsPort
 from services.proxy.upstreams import Pool, PoolEvent, Publish
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
@@ -47,7 +48,9 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Router:
     await proxy.start()
     lifecycle.observer.quiet_paths.add(HEALTH_PATH)
     lifecycle.open_warning = OPEN_WARNING
-    return proxy.make_router()
+    router = proxy.make_router()
+    proxy.tls_port.start(router)
+    return router
 
 
 class Proxy:
@@ -56,6 +59,7 @@ class Proxy:
     def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
         self._settings = settings
         self._lifecycle = lifecycle
+        self.tls_port = TlsPort(settings, lifecycle)
         self._started_at = time.time()
         self._loaded_at = self._started_at
         self._reloading = asyncio.Lock()
@@ -108,6 +112,7 @@ class Proxy:
 
     def _on_hangup(self) -> None:
         self._lifecycle.start_task(self._reload(), "reload")
+        self._lifecycle.start_task(self.tls_port.reload(), "reload certificates")
 
     async def _reload(self) -> None:
         """The file is read again; one with mistakes changes nothing."""

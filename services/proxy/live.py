@@ -7,10 +7,12 @@ import json
 from collections.abc import AsyncIterator
 
 from services.proxy.events import Event, EventFeed
-from shared.httpcore.message import Request, Response, StreamingResponse
+from shared.httpcore.message import Request, Response
+from shared.httpcore.net.event_stream import event_stream
 from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade
+from shared.httpcore.sse import ServerSentEvent
 
-SSE_TYPE = "text/event-stream; charset=utf-8"
+RETRY_MS = 2000
 
 
 def serve_events(request: Request, feed: EventFeed) -> Response:
@@ -21,23 +23,26 @@ def serve_events(request: Request, feed: EventFeed) -> Response:
     after = _parse_number(request.headers.get("last-event-id") or request.query_param("after"))
     if request.upgrade == "websocket":
         return WebSocketUpgrade(request, lambda websocket: _send_to(websocket, feed, after))
-    return StreamingResponse(200, _lines(feed, after), SSE_TYPE, [("Cache-Control", "no-store")])
+    return event_stream(_as_sent(feed, after))
 
 
 def _parse_number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
-async def _lines(feed: EventFeed, after: int | None) -> AsyncIterator[bytes]:
-    yield b"retry: 2000\n\n"
+async def _as_sent(feed: EventFeed, after: int | None) -> AsyncIterator[ServerSentEvent]:
+    yield ServerSentEvent(retry_ms=RETRY_MS)
     async for event in feed.watch(after):
-        yield serialize_event(event)
+        yield server_sent(event)
 
 
-def serialize_event(event: Event) -> bytes:
-    """One event as the WHATWG's event stream format has it; JSON holds no line ends."""
-    data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {data}\n\n".encode("utf-8", "replace")
+def server_sent(event: Event) -> ServerSentEvent:
+    """The event for a browser's EventSource: its number as id, its type as type, the whole of it as data."""
+    return ServerSentEvent(_to_json(event), event["type"], str(event["seq"]))
+
+
+def _to_json(event: Event) -> str:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 async def _send_to(websocket: WebSocket, feed: EventFeed, after: int | None) -> None:
@@ -54,4 +59,4 @@ async def _send_to(websocket: WebSocket, feed: EventFeed, after: int | None) -> 
 
 async def _send_events(websocket: WebSocket, feed: EventFeed, after: int | None) -> None:
     async for event in feed.watch(after):
-        await websocket.send(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+        await websocket.send(_to_json(event))

@@ -2,7 +2,8 @@
 
 A caller with the key may write everything, and so may anyone when there is no key. A user writes only his
 own peers, and can't take over the address of a peer that registered itself with the key: the proxy routes
-to that address.
+to that address. Nor can he hold the id of a peer that is alive: its heartbeat doesn't renew his entry, so it
+registers again and replaces it.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,11 @@ def require_may_update(caller: Caller, live: Peer, patch: LeasePatch) -> None:
     moved = {"ip", "port"} & changed.keys()
     if moved or _meta_ports(changed.get("meta", live.meta)) != _meta_ports(live.meta):
         raise _by_key(live)
+
+
+def is_renewable_by(caller: Caller, live: Peer | None) -> bool:
+    """Whether there is an entry for this caller to renew; for the key, what a user registered is none."""
+    return live is not None and not (caller.kind == _KEY and live.registered_by.startswith(f"{_USER}:"))
 
 
 def _meta_ports(meta: Mapping[str, Any]) -> list[object]:

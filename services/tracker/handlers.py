@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
-from services.tracker.access import require_may_register, require_may_update, require_own_peer
+from services.tracker.access import is_renewable_by, require_may_register, require_may_update, require_own_peer
 from services.tracker.lease import LeaseError, Peer, PeerFilter
 from services.tracker.listing import PeerEncoder
-from services.tracker.query import parse_filter, parse_page, parse_watch
+from services.tracker.live import stream_events, upgrade_to_websocket
+from services.tracker.query import parse_filter, parse_last_event_id, parse_page, parse_watch
 from services.tracker.registry import Registry, RegistryFull, UnknownPeer
 from services.tracker.validation import (
     parse_heartbeat,
@@ -26,6 +27,7 @@ from services.tracker.watch import TooManyWatchers, WatchHub
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import JSON_TYPE, Request, Response
 from shared.httpcore.routing import Router
+from shared.httpcore.sse import accepts_events
 from shared.runtime.key_check import Caller
 
 CALLER = "caller"  # where the key check leaves who asks, in `request.state`
@@ -84,8 +86,8 @@ class TrackerApi:
         with _errors_as_replies():
             fields = request.json_object()
             peer_id, beat = parse_peer_id(fields.get("peer_id")), parse_heartbeat(fields)
-            _own_caller(request, peer_id)
-            now = self._clock()
+            caller, now = _own_caller(request, peer_id), self._clock()
+            self._require_renewable(caller, peer_id, now)
             peer = self._registry.heartbeat(peer_id, beat, now)
         return self._peer_reply(peer, now)
 
@@ -95,7 +97,7 @@ class TrackerApi:
             fields = request.json_object()
             peer_id, patch = parse_peer_id(fields.get("peer_id")), parse_patch(fields)
             caller, now = _own_caller(request, peer_id), self._clock()
-            require_may_update(caller, self._registry.require(peer_id, now), patch)
+            require_may_update(caller, self._require_renewable(caller, peer_id, now), patch)
             peer = self._registry.update(peer_id, patch, now)
         return self._peer_reply(peer, now)
 
@@ -112,10 +114,11 @@ class TrackerApi:
         with _errors_as_replies():
             fields = request.json_object()
             peer_ids, beat = parse_peer_ids(fields.get("peers")), parse_heartbeat(fields)
-            for peer_id in peer_ids:
-                _own_caller(request, peer_id)
+            callers = {peer_id: _own_caller(request, peer_id) for peer_id in peer_ids}
         now = self._clock()
-        known = {peer_id: self._registry.get(peer_id, now) is not None for peer_id in peer_ids}
+        known = {
+            peer_id: is_renewable_by(caller, self._registry.get(peer_id, now)) for peer_id, caller in callers.items()
+        }
         updated = [peer_id for peer_id in peer_ids if known[peer_id]]
         for peer_id in updated:
             self._registry.heartbeat(peer_id, beat, now)
@@ -134,10 +137,16 @@ class TrackerApi:
 
     async def handle_watch(self, request: Request) -> Response:
         """As `handle_peers` without pages: at once when there is news since `since`, else when there is, or
-        after `wait` seconds."""
+        after `wait` seconds; each change on an event stream or a WebSocket, to who asks for one."""
         with _errors_as_replies():
             wanted, watch = parse_filter(request), parse_watch(request)
-            subscription = self._hub.subscribe(wanted, watch.since)
+            if request.upgrade == "websocket":
+                return upgrade_to_websocket(request, self._hub, wanted, watch.since)
+            is_stream = accepts_events(request.headers.get("accept"))
+            since = parse_last_event_id(request, watch.since) if is_stream else watch.since
+            subscription = self._hub.subscribe(wanted, since)
+        if is_stream:
+            return stream_events(subscription)
         with subscription:
             answer = await subscription.next_answer(watch.wait_s)
         return _reply(answer.body)
@@ -162,6 +171,13 @@ class TrackerApi:
                 "expirations": totals.expirations,
             }
         )
+
+    def _require_renewable(self, caller: Caller, peer_id: str, now: float) -> Peer:
+        """The live entry that the caller may renew; else UnknownPeer."""
+        live = self._registry.require(peer_id, now)
+        if not is_renewable_by(caller, live):
+            raise UnknownPeer(peer_id)
+        return live
 
     def _peer_reply(self, peer: Peer, now: float, status: int = 200) -> Response:
         return _reply(self._encoder.peer_json(peer, now), status)

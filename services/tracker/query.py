@@ -55,6 +55,17 @@ def parse_watch(request: Request) -> WatchQuery:
     return WatchQuery(_parse_whole(request, "since"), min(float(wait), MAX_WAIT_S) if wait else DEFAULT_WAIT_S)
 
 
+def parse_last_event_id(request: Request, since: int | None) -> int | None:
+    """The revision in Last-Event-ID, of a client that comes back; `since` when there is none.
+
+    What is no revision counts as one that is not known (None), for a browser would send it again and again.
+    """
+    last = request.headers.get("last-event-id")
+    if not last:
+        return since
+    return int(last) if _WHOLE.fullmatch(last) else None
+
+
 def _parse_whole(request: Request, name: str) -> int | None:
     text = request.query_param(name)
     if not text:

@@ -22,7 +22,11 @@ class Limits:
     idle_timeout_s: float = 75.0  # between requests
     write_timeout_s: float = 60.0  # unsent output without progress
     linger_timeout_s: float = 5.0
+    handshake_timeout_s: float = 10.0  # TLS, from the connection on
     requests_per_turn: int = 16  # pipelined requests answered before others get their turn
+    # Deliberate: here None means as many as the system has descriptors for, less some for other things.
+    max_connections: int | None = None  # open at the same time; over it: 503 and close
+    max_connections_per_client: int | None = None  # from one address; off, since whole sites sit behind one
 
 
 DEFAULT_LIMITS = Limits()

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
+from urllib.parse import unquote
 
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
@@ -121,12 +122,7 @@ class Router:
         for hook in self._before:
             if (reply := hook(request)) is not None:
                 return reply
-        try:
-            methods = self._exact.get(request.raw_path) or self._match(request)
-        except HttpError:
-            if self._fallback is None:
-                raise
-            return self._fallback
+        methods = self._exact.get(request.raw_path) or self._match(request)
         if methods is None and request.target == "*":  # RFC 9110 §9.3.7: about the server itself
             return Response(204)
         if methods is None:
@@ -168,17 +164,20 @@ class Router:
         return node.methods
 
     def _match(self, request: Request) -> dict[str, Route] | None:
-        path = request.path
+        try:
+            path = request.path
+        except HttpError:
+            if self._fallback is None:
+                raise
+            # The fallback may take it as it is, but no path gets round a route by octets that are no text.
+            path = unquote(request.raw_path, errors="replace")
         if path != request.raw_path and path in self._exact:
             return self._exact[path]
-        segments = path.split("/")[1:]
-        if len(segments) > 64:
-            return None
-        return _walk(self._tree, segments, 0, request.path_params)
+        return _walk(self._tree, path.split("/")[1:], 0, request.path_params)
 
 
 def _walk(node: _Node, segments: list[str], at: int, found: dict[str, str]) -> dict[str, Route] | None:
-    """Depth first: text before parameter before rest, so the more exact path wins."""
+    """Depth first: text before parameter before rest, so the more exact path wins. As deep as the routes, at most."""
     if at == len(segments):
         return node.methods or None
     segment = segments[at]

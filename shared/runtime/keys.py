@@ -37,9 +37,12 @@ class KeyFileError(StartupError):
 
 
 def key_path(keys_dir: Path, name: str) -> Path:
-    """DIR/NAME; where that is a folder (a volume for each key), DIR/NAME/key."""
+    """DIR/NAME; where that is a folder (a volume for each key), DIR/NAME/key. KeyFileError when nobody can tell."""
     path = keys_dir / name
-    return path / FILE_IN_FOLDER if path.is_dir() else path
+    try:
+        return path / FILE_IN_FOLDER if path.is_dir() else path
+    except OSError as error:
+        raise KeyFileError(path, f"can't be read: {error.strerror}") from None
 
 
 def load_key(keys_dir: Path, name: str) -> bytes:

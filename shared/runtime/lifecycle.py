@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
@@ -47,7 +47,7 @@ class Lifecycle:
         self.worker = worker  # its number, from 1, when several processes share the listener
         self.metrics = MetricsRegistry({} if worker is None else {"worker": str(worker)})
         self.draining = asyncio.Event()
-        self.limits: Limits = DEFAULT_LIMITS  # `build` may set others for the main server
+        self.limits: Limits = limits_of(settings)  # `build` may set others for the main server
         self.open_warning: str | None = None  # `build` may set its own words about missing keys; "": none
         self.exit_status = 0
         add_process_metrics(self.metrics, name)
@@ -94,6 +94,12 @@ class Lifecycle:
             router, limits=self.limits, on_response=self.on_response, on_slow_handler=self.on_slow_handler
         )
         self.metrics.gauge("weaprous_connections", "Open connections.", ask=lambda: self.connection_count)
+        refused = self.metrics.counter("weaprous_connections_refused_total", "Connections over the limits.").labels()
+
+        def refresh_refused() -> None:
+            refused.value = sum(server.refused_count for server in self.servers)
+
+        self.metrics.before_render(refresh_refused)
         self.metrics.gauge("weaprous_draining", "1 while the service drains.", ask=lambda: int(self.is_draining))
         self._main_server.start([listener])
 
@@ -151,6 +157,15 @@ class Lifecycle:
 
 
 Build = Callable[[Lifecycle], Awaitable[Router]]
+
+
+def limits_of(settings: CommonSettings) -> Limits:
+    """The limits of httpcore, with the numbers of connections that the settings ask for."""
+    return replace(
+        DEFAULT_LIMITS,
+        max_connections=settings.max_connections,
+        max_connections_per_client=settings.max_connections_per_client,
+    )
 
 
 def label_of(name: str, worker: int | None) -> str:

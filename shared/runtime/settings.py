@@ -109,6 +109,18 @@ class CommonSettings:
     drain_s: float = setting(
         10.0, parse_duration_between(0, 3600), help="time to end what was begun after SIGTERM", unit="s"
     )
+    max_connections: int | None = setting(
+        None,
+        parse_int_between(1, 1_000_000),
+        help="open at the same time, one more gets 503; without it as many as descriptors allow",
+        unit="connections",
+    )
+    max_connections_per_client: int | None = setting(
+        None,
+        parse_int_between(1, 1_000_000),
+        help="open at the same time from one address, one more gets 503; without it no such limit",
+        unit="connections",
+    )
     keys_dir: Path | None = setting(
         None, parse_path, help="folder of the keys tracker, p2p and session; without it the service is open"
     )

@@ -35,9 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("init", help="make the file with the first login, unless it is there")
-    add = commands.add_parser("add", help="add a user, or give one a new password and peers")
+    add = commands.add_parser("add", help="add a user, or give one a new password, and other peers")
     add.add_argument("name", metavar="NAME")
-    add.add_argument("--peers", default="", help="ids of the user's peers, commas between; * for all (default none)")
+    add.add_argument(
+        "--peers", default="", help="ids of the user's peers, commas between; * for all (default: as before)"
+    )
     add.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     remove = commands.add_parser("remove", help="take a user away")
     remove.add_argument("name", metavar="NAME")
@@ -72,8 +74,8 @@ def _add(options: argparse.Namespace, path: Path) -> int:
     if not password:
         return _fail("got no password; type the same one twice, or use --password-stdin")
     peers = [peer.strip() for peer in options.peers.split(",") if peer.strip()]
-    add_user(path, options.name, password, peers)
-    print(f"{options.name} is in {path}, with the peers {','.join(peers) or 'none'}")
+    kept = add_user(path, options.name, password, peers)
+    print(f"{options.name} is in {path}, with the peers {','.join(kept) or 'none'}")
     return 0
 
 

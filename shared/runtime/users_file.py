@@ -206,10 +206,11 @@ def init_users_file(path: Path) -> bool:
         return True
 
 
-def add_user(path: Path, name: str, password: str, peers: Sequence[str]) -> None:
-    """The user is in the file with this password and these peers, whether new or not; a missing file is made.
+def add_user(path: Path, name: str, password: str, peers: Sequence[str] = ()) -> tuple[str, ...]:
+    """The user is in the file with this password and these peers, which are returned; a missing file is made.
 
-    Raises UsersFileError for a wrong name or peer id, an empty password, or a file that is broken.
+    Without peers a known user keeps those he has. Raises UsersFileError for a new user without peers, a wrong name or
+    peer id, an empty password, or a file that is broken.
     """
     entry = _make_entry(password, _check_peers(f"user {name!r}", peers))
     if not is_user_name(name) or not password:
@@ -217,7 +218,12 @@ def add_user(path: Path, name: str, password: str, peers: Sequence[str]) -> None
     with _locked(path):
         entries = _read_entries(path) if path.exists() else {}
         known = entries.get(name)
-        _write(path, {**entries, name: {**known, **entry} if isinstance(known, dict) else entry})
+        if not peers:
+            if known is None:
+                raise UsersFileError(f"there is no user {name!r} yet, and a new one needs --peers: expected p1,p2 or *")
+            entry["peers"] = known.get("peers", [])
+        _write(path, {**entries, name: {**(known or {}), **entry}})
+    return tuple(entry["peers"])
 
 
 def remove_user(path: Path, name: str) -> bool:

@@ -21,10 +21,11 @@ RequestBody = bytes | AsyncIterator[bytes] | None
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a connection goes: a host, as a name or an address, and a TCP port."""
+    """Where a connection goes: a host, as a name or an address, and a TCP port; whether TLS is spoken there."""
 
     host: str
     port: int
+    is_tls: bool = False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -1,7 +1,7 @@
 """One client's connection: a state machine driven by readiness callbacks, from `recv` to the one `send` of a reply.
 
 What the tricks buy: a plain handler is answered inside the callback, so a request costs no task and no future;
-replies to pipelined requests leave in one `send`; time-outs are one number here and one sweep in `server`, not a timer
+replies to pipelined requests leave in one `send`; time-outs are two numbers and one sweep in `server`, not a timer
 a read; only what decides framing is parsed before the route is known. Async handlers and streaming replies are in
 `exchange`, bodies in `body`, the socket's own life in `transport`.
 """
@@ -72,9 +72,10 @@ class Connection(ReplySide):
         """Answers what can be answered of the buffer, at most a turn's budget of requests, and sends the replies."""
         limits = self.limits
         turns = limits.requests_per_turn
-        while self._buffer and self.state is State.READING_HEAD and self.output.size <= limits.max_output_bytes:
-            if turns == 0:
-                self.loop.call_soon(self.advance)  # the others' turn
+        is_held = False
+        while self._buffer and self.state is State.READING_HEAD:
+            if turns == 0 or self.output.size > limits.max_output_bytes:
+                is_held = True
                 break
             turns -= 1
             if not self._take_request():
@@ -82,6 +83,8 @@ class Connection(ReplySide):
         if self.has_ended and self.state is State.READING_HEAD and not self._buffer:
             self._linger()
         self.output.flush()
+        if is_held and self.output.is_empty:
+            self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
         if self.state is not State.READING_HEAD and self.output.is_empty:
             self._on_all_sent()
         if len(self._buffer) > limits.max_pipelined_bytes or not self._is_reading:
@@ -277,7 +280,7 @@ class Connection(ReplySide):
             self._body.fail(ConnectionClosed("the client left in the middle of its request's body"))
         if self.state is State.HANDLING:
             if self._is_abandonable and self._task is not None and not has_answer:
-                self._task.cancel()
+                self.abort()  # which cancels the task; one that has not begun could not close the connection itself
         elif self.state is State.READING_HEAD:
             self.advance()
         elif self.state is State.READING_BODY or self.output.is_empty:

@@ -9,6 +9,8 @@ import socket
 from collections import deque
 from typing import Protocol
 
+from shared.httpcore.net.tls import send_file_part
+
 FILE_BYTES_PER_TURN = 4 * 1024 * 1024  # one fast reader of a large file must not hold the loop
 
 
@@ -28,7 +30,7 @@ class FileSpan:
         while self.left:
             if self.left <= turn_end:
                 raise BlockingIOError("the others' turn")
-            sent = os.sendfile(sock.fileno(), self.fd, self.offset, self.left)
+            sent = send_file_part(sock, self.fd, self.offset, self.left)
             if sent == 0:
                 raise OSError("the file became shorter while it was sent")
             self.offset += sent
@@ -64,7 +66,7 @@ class Output:
         self._parts: list[bytes] = []  # written in this turn, not yet tried
         self._queue: deque[memoryview | FileSpan] | None = None  # what the socket did not take
         self._is_waiting = False
-        self.size = 0  # bytes in the queue, those of files included
+        self.size = 0  # bytes not yet taken by the kernel, those of files included
 
     @property
     def is_empty(self) -> bool:
@@ -74,6 +76,7 @@ class Output:
     def write(self, data: bytes) -> None:
         """`data` is sent by the next `flush`, in one call with what was written before it."""
         self._parts.append(data)
+        self.size += len(data)
 
     def write_file(self, span: FileSpan) -> None:
         """The span is sent after everything written so far."""
@@ -101,6 +104,7 @@ class Output:
         except OSError:
             self._owner.on_output_failed()
             return
+        self.size -= sent
         if sent < len(data):
             self._keep(memoryview(data)[sent:])
             self._wait()
@@ -109,7 +113,6 @@ class Output:
         if self._queue is None:
             self._queue = deque()
         self._queue.append(view)
-        self.size += len(view)
 
     def _enqueue_parts(self) -> None:
         if self._parts:

@@ -1,6 +1,7 @@
 """Connections kept for the next request to the same origin. What goes over one of them is `client`'s."""
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -9,17 +10,27 @@ from shared.httpcore.errors import ConnectionClosed
 from shared.httpcore.limits import DEFAULT_LIMITS, MIB, Limits
 from shared.httpcore.net.client import ClientConnection, ClientResponse, Origin
 from shared.httpcore.net.stream import Stream
+from shared.httpcore.net.tls import make_client_context
 
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 
 
 class ConnectionPool:
     """Idle connections by origin, the last used first. Belongs to one event loop."""
 
-    def __init__(self, max_idle_per_origin: int = 64, idle_s: float = 30.0, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        max_idle_per_origin: int = 64,
+        idle_s: float = 30.0,
+        limits: Limits = DEFAULT_LIMITS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls` is for https:// origins; None means the system's CAs."""
         self._max_idle_per_origin = max_idle_per_origin
         self._idle_s = idle_s
         self._limits = limits
+        self._tls = tls
         self._idle: dict[Origin, deque[ClientConnection]] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
 
@@ -41,7 +52,9 @@ class ConnectionPool:
 
     async def connect(self, origin: Origin, connect_timeout_s: float = 10.0) -> ClientConnection:
         """A new connection. ConnectFailed when it can't be made in time."""
-        stream = await Stream.connect(origin.host, origin.port, connect_timeout_s)
+        if origin.is_tls and self._tls is None:
+            self._tls = await asyncio.to_thread(make_client_context)
+        stream = await Stream.connect(origin.host, origin.port, connect_timeout_s, self._tls if origin.is_tls else None)
         return ClientConnection(stream, origin, self._limits)
 
     def release(self, connection: ClientConnection) -> None:
@@ -140,9 +153,10 @@ def _is_silent(stream: Stream) -> bool:
 
 
 def parse_http_url(url: str) -> tuple[Origin, str]:
-    """The origin and the request-target of an http:// URL; ValueError for anything else."""
+    """The origin and the request-target of an http:// or https:// URL; ValueError for anything else."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "ws") or not parts.hostname:
-        raise ValueError(f"got {url!r}, expected http://HOST[:PORT]/PATH")
+    default_port = _DEFAULT_PORTS.get(parts.scheme)
+    if default_port is None or not parts.hostname:
+        raise ValueError(f"got {url!r}, expected http://HOST[:PORT]/PATH, or https://")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Origin(parts.hostname, parts.port or 80), target
+    return Origin(parts.hostname, parts.port or default_port, parts.scheme in ("https", "wss")), target

@@ -100,6 +100,10 @@ class ReplySide(Transport):
 
     def _begin_stream(self, request: Request, response: StreamingResponse) -> None:
         """The head is in the output; a task makes the body. To HTTP/1.0 a body of unknown length ends by closing."""
+        if self.has_ended:  # it counts as gone for streams, whose makers may wait for ever (see `_on_end`)
+            discard_response(response)
+            self.finish(request, response.status, 0, cut=True)
+            return
         is_unknown = response.content_length is None and response.status not in BODILESS
         chunked = is_unknown and request.version_minor == 1
         if is_unknown and not chunked:

@@ -8,10 +8,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from shared.httpcore.dates import format_http_date
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
+from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
 from shared.httpcore.net.stream import Stream, ip_family
 from shared.httpcore.routing import Router
@@ -67,7 +69,8 @@ class Server:
         self._upgrades: dict[asyncio.Task[None], Upgrade] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._all_closed: asyncio.Future[None] | None = None
-        self._is_out_of_resources = False
+        self._out_of_resources = Episode()
+        self._admission = Admission(self.loop, limits, speaks_plainly=scheme == "http")
         self._id_prefix = os.urandom(6).hex()
         self._ids = itertools.count(1)
         self._date_second = 0
@@ -100,24 +103,33 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """The connection is closed, or its socket belongs to an upgrade."""
         self._connections.discard(connection)
+        self._admission.leave(connection.remote_ip)
         self._check_all_closed()
 
     def run_upgrade(self, upgrade: Upgrade, sock: socket.socket, leftover: bytes) -> None:
         """The upgrade runs in a task of its own, known to the drain."""
+        ip = _client_ip(sock)
+        self._admission.enter(ip)
         task = self.loop.create_task(_run_upgrade(upgrade, Stream(sock), leftover))
         self._upgrades[task] = upgrade
-        task.add_done_callback(self._forget_upgrade)
+        task.add_done_callback(partial(self._forget_upgrade, ip))
         if self.is_draining:
             upgrade.begin_drain()
 
-    def _forget_upgrade(self, task: "asyncio.Task[None]") -> None:
+    def _forget_upgrade(self, ip: str, task: "asyncio.Task[None]") -> None:
         self._upgrades.pop(task, None)
+        self._admission.leave(ip)
         self._check_all_closed()
 
     @property
     def connection_count(self) -> int:
         """Open connections, upgraded ones included."""
         return len(self._connections) + len(self._upgrades)
+
+    @property
+    def refused_count(self) -> int:
+        """Connections that were over the limits, since the start."""
+        return self._admission.refused_count
 
     # --- accepting ---------------------------------------------------------------------------------------------
 
@@ -136,19 +148,21 @@ class Server:
             except OSError as error:
                 self._on_accept_failed(listener, error)
                 break
-            if self._is_out_of_resources:
-                self._is_out_of_resources = False
-                logger.warning("accepting connections again")
             sock.setblocking(False)
-            ip = address[0]
-            self._connections.add(Connection(self, sock, ip.removeprefix("::ffff:"), address[1]))
+            ip = address[0].removeprefix("::ffff:")
+            if self._admission.may_enter(ip):
+                self._open(sock, ip, address[1])
+            else:
+                self._admission.refuse(sock, self.next_request_id())
         if self._sweep_timer is None:
             self._start_sweeping()
 
+    def _open(self, sock: socket.socket, ip: str, port: int) -> None:
+        self._connections.add(Connection(self, sock, ip, port))
+
     def _on_accept_failed(self, listener: socket.socket, error: OSError) -> None:
         """Out of descriptors or memory: wait a little instead of spinning, and say so once."""
-        if not self._is_out_of_resources:
-            self._is_out_of_resources = True
+        if self._out_of_resources.note(self.loop.time()):
             logger.error("can't accept connections: %s; %d are open", error.strerror, self.connection_count)
         self.loop.remove_reader(listener.fileno())
         self.loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting, listener)
@@ -160,21 +174,24 @@ class Server:
     # --- time-outs ---------------------------------------------------------------------------------------------
 
     def _start_sweeping(self) -> None:
-        if self._connections:
+        if self._connections or self._admission.needs_sweeping or self._out_of_resources.is_on:
             self._sweep_timer = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """One look a second at every connection's deadline; none while there is no connection."""
+        """One look a second at every connection's deadlines; none while there is no connection."""
         self._sweep_timer = None
         now = self.loop.time()
         late = []
         for connection in self._connections:
-            if connection.deadline <= now:
+            if connection.deadline <= now or connection.write_deadline <= now:
                 late.append(connection)
             else:
                 connection.rest()
         for connection in late:
             connection.on_deadline()
+        self._admission.sweep(now)
+        if self._out_of_resources.end(now):
+            logger.warning("accepting connections again")
         self._start_sweeping()
 
     # --- the end -----------------------------------------------------------------------------------------------
@@ -193,6 +210,7 @@ class Server:
             self.loop.remove_reader(listener.fileno())
             listener.close()
         self._listeners.clear()
+        self._admission.close()
 
     async def wait_closed(self, timeout_s: float) -> int:
         """Returns when every connection has ended, or when time is over: then the rest is cut, and counted."""
@@ -217,6 +235,14 @@ class Server:
     def _check_all_closed(self) -> None:
         if self._all_closed is not None and not self._all_closed.done() and self.connection_count == 0:
             self._all_closed.set_result(None)
+
+
+def _client_ip(sock: socket.socket) -> str:
+    """The address of the other side; "" when it is gone already."""
+    try:
+        return str(sock.getpeername()[0]).removeprefix("::ffff:")
+    except OSError:
+        return ""
 
 
 async def _run_upgrade(upgrade: Upgrade, stream: Stream, leftover: bytes) -> None:

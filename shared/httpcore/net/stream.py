@@ -5,13 +5,14 @@ connections do not use it until an upgrade: they answer inside the readiness cal
 """
 
 import asyncio
-import os
 import socket
+import ssl
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from shared.httpcore.errors import ConnectFailed, ConnectionClosed
+from shared.httpcore.net.tls import TlsSocket, explain, send_file_part
 
 RECV_BYTES = 64 * 1024  # more costs an mmap and a munmap for each call
 
@@ -30,15 +31,42 @@ class Stream:
         self._waiting: set[asyncio.Future[None]] = set()
 
     @classmethod
-    async def connect(cls, host: str, port: int, timeout_s: float = 10.0) -> "Stream":
-        """A stream to the first address of `host` that answers. ConnectFailed when none does in time."""
+    async def connect(
+        cls, host: str, port: int, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> "Stream":
+        """A stream to the first address of `host` that answers. ConnectFailed when none does in time.
+
+        `tls`: over TLS, and the server must prove that it is `host` (see `tls.make_client_context`).
+        """
         try:
             async with asyncio.timeout(timeout_s):
-                return cls(await _connect_socket(host, port))
+                stream = cls(await _connect_socket(host, port))
+                if tls is not None:
+                    await stream.begin_tls(tls, host)
+                return stream
         except TimeoutError:
             raise ConnectFailed(f"no connection to {host}:{port} within {timeout_s:g} s") from None
         except (OSError, UnicodeError) as error:
             raise ConnectFailed(f"no connection to {host}:{port}: {error}") from None
+
+    async def begin_tls(self, context: ssl.SSLContext, server_name: str) -> None:
+        """As a client: everything from here on is encrypted. ConnectFailed says why not, and the stream is closed."""
+        try:
+            self.sock = sock = TlsSocket(self.sock, context, server_name)
+            while True:
+                try:
+                    sock.handshake()
+                    return
+                except ssl.SSLWantReadError:
+                    await self._wait(self._loop.add_reader, self._loop.remove_reader)
+                except ssl.SSLWantWriteError:
+                    await self._wait(self._loop.add_writer, self._loop.remove_writer)
+        except (OSError, ValueError) as error:
+            self.close()
+            raise ConnectFailed(f"no TLS with {server_name}: {explain(error)}") from None
+        except BaseException:
+            self.close()
+            raise
 
     async def recv(self, max_bytes: int = RECV_BYTES) -> bytes:
         """What has arrived, at least one byte; b"" when the other side has ended. ConnectionClosed on a reset."""
@@ -63,11 +91,11 @@ class Stream:
                     await self._wait(self._loop.add_writer, self._loop.remove_writer)
 
     async def send_file(self, fd: int, offset: int, length: int) -> None:
-        """`length` bytes of the file from `offset`, by sendfile. ConnectionClosed when the file is shorter."""
+        """`length` bytes of the file from `offset`, by sendfile (under TLS: read). ConnectionClosed when shorter."""
         async with self._writing:
             while length:
                 try:
-                    sent = os.sendfile(self.sock.fileno(), fd, offset, length)
+                    sent = send_file_part(self.sock, fd, offset, length)
                 except (BlockingIOError, InterruptedError):
                     await self._wait(self._loop.add_writer, self._loop.remove_writer)
                     continue
@@ -112,8 +140,9 @@ class Stream:
             return
         self.is_closed = True
         fd = self.sock.fileno()
-        self._loop.remove_reader(fd)
-        self._loop.remove_writer(fd)
+        if fd >= 0:  # else TLS could not even begin
+            self._loop.remove_reader(fd)
+            self._loop.remove_writer(fd)
         self.sock.close()
         for ready in self._waiting:
             _set_ready(ready)

@@ -53,6 +53,7 @@ class Transport:
         "loop",
         "output",
         "state",
+        "write_deadline",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, limits: Limits) -> None:
@@ -61,6 +62,7 @@ class Transport:
         self.state = State.READING_HEAD
         self.output = Output(loop, sock, self)
         self.deadline = loop.time() + limits.idle_timeout_s  # the sweep calls `on_deadline` after it
+        self.write_deadline = math.inf  # and after this, which no other wait moves: when unsent bytes must have moved
         self.has_ended = False  # the client sends no more, or is gone
         self._sock = sock
         self._discarded_bytes = 0
@@ -129,10 +131,11 @@ class Transport:
 
     def on_output_progress(self) -> None:
         """Output: some is left, so the client has a while to read on."""
-        self.set_deadline(self.limits.write_timeout_s)
+        self.deadline = self.write_deadline = self.loop.time() + self.limits.write_timeout_s
 
     def on_output_drained(self) -> None:
         """Output: what was held up is sent."""
+        self.write_deadline = math.inf
         self._wake_drain()
         if self.state is State.READING_HEAD:
             self.set_deadline(self.limits.idle_timeout_s)

@@ -13,6 +13,7 @@ from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.client import ClientConnection
 from shared.httpcore.net.pool import parse_http_url
 from shared.httpcore.net.stream import Stream
+from shared.httpcore.net.tls import make_client_context
 from shared.httpcore.net.websocket_connection import WebSocket, WebSocketClosed
 from shared.httpcore.websocket.close_codes import CloseCode
 from shared.httpcore.websocket.handshake import (
@@ -91,7 +92,7 @@ async def connect_websocket(
     timeout_s: float = 10.0,
     timeouts: WebSocketTimeouts = DEFAULT_TIMEOUTS,
 ) -> WebSocket:
-    """An open WebSocket to a `ws://HOST[:PORT]/PATH` URL; use it in `async with`, or close it.
+    """An open WebSocket to a `ws://HOST[:PORT]/PATH` URL, or `wss://` (system CAs). Use it in `async with` or close it.
 
     ConnectFailed, ConnectionClosed, ProtocolError when the server says no or breaks the rules, TimeoutError
     after `timeout_s`, ValueError for another URL.
@@ -99,7 +100,8 @@ async def connect_websocket(
     origin, target = parse_http_url(url)
     key = new_key()
     async with asyncio.timeout(timeout_s):
-        stream = await Stream.connect(origin.host, origin.port, timeout_s)
+        tls = await asyncio.to_thread(make_client_context) if origin.is_tls else None
+        stream = await Stream.connect(origin.host, origin.port, timeout_s, tls)
         try:
             connection = ClientConnection(stream, origin)
             await connection.send_request("GET", target, [("Host", str(origin)), *offer_handshake(key), *headers])

@@ -3,7 +3,8 @@
 import asyncio
 
 from services.proxy.events import MAX_WAITING, REMEMBERED, Event, EventFeed
-from services.proxy.live import serialize_event
+from services.proxy.live import server_sent
+from shared.httpcore.sse import serialize_event
 
 
 async def collect(feed: EventFeed, after: int | None = None) -> list[int]:
@@ -46,6 +47,6 @@ def test_whoever_does_not_take_its_events_is_let_go_and_memory_is_bounded() -> N
 def test_an_event_as_a_browser_s_event_source_reads_it() -> None:
     event: Event = {"seq": 7, "at": 1.0, "type": "up", "upstream": "10.0.0.1:80\n"}
     assert (
-        serialize_event(event)
+        serialize_event(server_sent(event))
         == b'id: 7\nevent: up\ndata: {"seq":7,"at":1.0,"type":"up","upstream":"10.0.0.1:80\\n"}\n\n'
     )

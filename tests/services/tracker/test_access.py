@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.tracker.access import require_may_register, require_may_update, require_own_peer
+from services.tracker.access import is_renewable_by, require_may_register, require_may_update, require_own_peer
 from services.tracker.lease import LeasePatch, Registration
 from services.tracker.registry import Registry
 from shared.httpcore.errors import HttpError
@@ -71,3 +71,21 @@ def test_a_user_moves_no_peer_that_the_key_registered(patch):
 )
 def test_a_user_changes_what_does_not_move_the_peer(patch):
     require_may_update(ADMIN, live("key"), patch)
+
+
+RENEWABLE = [
+    (KEY_HOLDER, "key", True),
+    (KEY_HOLDER, "anyone", True),
+    (KEY_HOLDER, "user:ann", False),
+    (ANN, "key", True),
+    (ANN, "user:ann", True),
+    (ANN, "user:bob", True),
+    (ANYONE, "key", True),
+    (ANYONE, "user:ann", True),
+]
+
+
+@pytest.mark.parametrize(("caller", "registered_by", "is_renewable"), RENEWABLE)
+def test_only_to_the_key_an_entry_of_a_user_is_none(caller, registered_by, is_renewable):
+    assert is_renewable_by(caller, live(registered_by)) is is_renewable
+    assert not is_renewable_by(caller, None)

@@ -238,6 +238,40 @@ def test_a_user_takes_over_nothing_that_the_key_registered(client):
     assert client.post("register", LEASE)[0] == 201
 
 
+def test_a_peer_that_finds_a_user_s_entry_in_its_place_registers_again(client):
+    # It used to renew that entry for ever, which the proxy doesn't route to.
+    client.caller = ANN
+    client.post("register", LEASE)
+    client.now += 30
+    client.caller = KEY_HOLDER
+    assert client.post("heartbeat", {"peer_id": "p1"})[:2] == (404, "peer_not_found")
+    assert client.post("update", {"peer_id": "p1", "load": 1})[:2] == (404, "peer_not_found")
+    assert client.post("heartbeat_batch", {"peers": ["p1"]}) == (200, {"updated": [], "not_found": ["p1"]})
+    assert client.get("peers")[1]["peers"][0]["expires_in"] == 30.0, "nothing renewed it"
+    status, peer = client.post("register", LEASE)
+    assert (status, peer["registered_by"]) == (201, "key")
+    assert client.post("heartbeat", {"peer_id": "p1"})[0] == 200
+    assert client.post("update", {"peer_id": "p1", "load": 1})[0] == 200
+
+
+def test_the_key_replaces_a_user_s_entry_in_a_full_table():
+    client = Client(max_peers=1)
+    client.caller = ANN
+    client.post("register", LEASE)
+    client.caller = KEY_HOLDER
+    assert client.post("register", LEASE)[1]["registered_by"] == "key"
+
+
+@pytest.mark.parametrize("caller", [ANN, ANYONE])
+def test_others_than_the_key_renew_a_user_s_entry(client, caller):
+    client.caller = ANN
+    client.post("register", LEASE)
+    client.caller = caller
+    assert client.post("heartbeat", {"peer_id": "p1"})[0] == 200
+    assert client.post("update", {"peer_id": "p1", "port": 1})[0] == 200
+    assert client.post("heartbeat_batch", {"peers": ["p1"]})[1]["updated"] == ["p1"]
+
+
 @pytest.mark.parametrize("path", ["heartbeat", "update", "peer/remove"])
 def test_a_user_does_not_learn_whether_another_s_peer_is_there(client, path):
     client.caller = ANN

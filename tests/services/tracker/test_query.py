@@ -3,7 +3,7 @@
 import pytest
 
 from services.tracker.lease import LeaseError, PeerFilter
-from services.tracker.query import PageQuery, WatchQuery, parse_filter, parse_page, parse_watch
+from services.tracker.query import PageQuery, WatchQuery, parse_filter, parse_last_event_id, parse_page, parse_watch
 from shared.httpcore.message import Request
 
 
@@ -66,3 +66,10 @@ def test_a_mistake_is_named(parse, query, words):
     with pytest.raises(LeaseError) as caught:
         parse(asked(query))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"), [(b"", 5), (b"Last-Event-ID: 9\r\n", 9), (b"Last-Event-ID: x\r\n", None)]
+)
+def test_a_last_event_id_is_what_the_client_knows(fields, expected):
+    assert parse_last_event_id(Request("GET", "/watch", field_lines=fields), 5) == expected

@@ -116,6 +116,15 @@ def test_what_a_dead_end_found_is_not_kept() -> None:
     assert answer(router, "GET", "/a/1/c") == "rest [('rest', '1/c')]"
 
 
+@pytest.mark.parametrize("depth", [63, 64, 65, 5000])
+def test_a_path_of_any_depth_has_its_route(depth: int) -> None:
+    router = Router()
+    router.set_fallback(named("fallback"))
+    router.add("GET", "/_proxy/{rest:path}", named("reserved"))
+    assert answer(router, "GET", "/_proxy" + "/a" * depth).startswith("reserved")
+    assert answer(router, "GET", "/other" + "/a" * depth).startswith("fallback")
+
+
 def test_a_second_handler_for_the_same_thing_is_a_mistake() -> None:
     router = make_router()
     with pytest.raises(ValueError, match="GET /peers has a handler already"):

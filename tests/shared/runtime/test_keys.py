@@ -23,6 +23,15 @@ def write_key(path, content=TEXT + "\n", mode=0o600):
     return path
 
 
+def refuse_a_look(monkeypatch):
+    """What a folder without the right to search does, to root as well."""
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+
+
 def test_a_key_is_the_text_of_its_file_as_bytes(tmp_path):
     write_key(tmp_path / "tracker")
     assert load_key(tmp_path, "tracker") == TEXT.encode()
@@ -72,6 +81,26 @@ def test_a_key_of_somebody_else_is_told(tmp_path):
     write_key(tmp_path / "tracker", mode=0o000)
     with pytest.raises(KeyFileError, match="can't be read: Permission denied"):
         load_key(tmp_path, "tracker")
+
+
+@pytest.mark.parametrize("use", [load_key, lambda folder, name: make_keys(folder, [name])], ids=["load", "make"])
+def test_a_folder_that_may_not_be_looked_into_is_told(tmp_path, monkeypatch, use):
+    refuse_a_look(monkeypatch)
+    with pytest.raises(KeyFileError) as caught:
+        use(tmp_path, "tracker")
+    assert str(caught.value) == f"key file {tmp_path / 'tracker'}: can't be read: Permission denied"
+
+
+def test_the_command_tells_such_a_folder_in_a_line(tmp_path, monkeypatch, capsys):
+    refuse_a_look(monkeypatch)
+    assert main(["--keys-dir", str(tmp_path), "--names", "tracker"]) == 2
+    words = f"python -m shared.runtime.keys: error: key file {tmp_path / 'tracker'}: can't be read: Permission denied\n"
+    assert capsys.readouterr().err == words
+
+
+def test_a_path_too_long_to_be_looked_at_is_told(tmp_path):
+    with pytest.raises(KeyFileError, match="can't be read: File name too long"):
+        load_key(tmp_path / ("x" * 256), "tracker")
 
 
 def test_made_keys_are_64_hex_digits_each_its_own_private_and_loadable(tmp_path):

@@ -265,3 +265,25 @@ def test_a_service_may_end_itself_with_a_status(start_service):
     requests.get(service.url + "/stop", timeout=5)
     assert service.wait() == 3
     assert "said stop first registered" in service.output
+
+
+def test_connections_over_the_limit_are_refused_and_counted(start_service):
+    service = start_service(TINY, "--max-connections-per-client", "1")
+
+    def refusal():
+        with (
+            closing(open_connection(service, "/stream")),
+            closing(open_connection(service, "/pid", "Connection: close\r\n")) as second,
+        ):
+            reply = read_to_end(second)
+        return reply if reply.startswith(b"HTTP/1.1 503 ") else None
+
+    assert b"\r\nRetry-After: 1\r\n" in wait_until(refusal, why="one of two connections to be refused")
+
+    def metrics():
+        answer = requests.get(service.url + "/metrics", timeout=5)
+        return answer.text if answer.status_code == 200 else None
+
+    text = wait_until(metrics, why="a place for the one who asks for metrics")
+    assert re.search(r"^weaprous_connections_refused_total [1-9]", text, re.MULTILINE)
+    assert service.output.count("connections are refused with 503: 127.0.0.1 has 1 connections open") == 1

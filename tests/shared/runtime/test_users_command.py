@@ -1,5 +1,6 @@
 """The command `python -m shared.runtime.users_file`."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,28 @@ def test_a_mistake_is_one_line_and_status_2(path, arguments, why):
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert why in done.stderr
+
+
+@pytest.mark.parametrize("peers", [(), ("--peers", "")])
+def test_without_peers_a_known_user_keeps_his_and_a_new_one_is_refused(path, peers):
+    run(path, "init")
+    changed = run(path, "add", "admin", *peers, "--password-stdin", typed="swordfish\n")
+    assert (changed.returncode, changed.stdout) == (0, f"admin is in {path}, with the peers *\n")
+    refused = run(path, "add", "bob", *peers, "--password-stdin", typed="swordfish\n")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.endswith("there is no user 'bob' yet, and a new one needs --peers: expected p1,p2 or *\n")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("target", ["user", "up-user"])
+def test_make_names_peers_only_when_it_is_told_some(target):
+    def command(*variables):
+        make = ["make", "--dry-run", target, "NAME=admin", *variables]
+        return subprocess.run(make, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True).stdout
+
+    assert "--peers" not in command()
+    assert '--peers "*"' in command("PEERS=*")
 
 
 def test_a_peer_that_is_none_is_told(path):

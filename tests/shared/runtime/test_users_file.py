@@ -187,11 +187,16 @@ def test_an_added_user_joins_the_others_and_a_known_one_gets_new_values(path, ch
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_known_user_keeps_his_peers_when_none_are_named(path, cheap):
+    assert add_user(path, "admin", "better") == ("*",)
+    assert UsersFile(path).authenticate("admin", "better").peers == ("*",)
+
+
 def test_fields_that_this_program_does_not_know_stay(path, cheap):
     document = json.loads(path.read_text())
     document["users"]["bob"]["email"] = "bob@example.com"
     path.write_text(json.dumps(document))
-    add_user(path, "bob", "y", [])
+    add_user(path, "bob", "y")
     assert json.loads(path.read_text())["users"]["bob"]["email"] == "bob@example.com"
 
 
@@ -202,7 +207,14 @@ def test_adding_makes_a_missing_file(tmp_path, cheap):
 
 @pytest.mark.parametrize(
     ("name", "password", "peers"),
-    [("a b", "x", []), ("", "x", []), ("x" * 65, "x", []), ("bob", "", []), ("bob", "x", ["a b"])],
+    [
+        ("a b", "x", ["*"]),
+        ("", "x", ["*"]),
+        ("x" * 65, "x", ["*"]),
+        ("bob", "", []),
+        ("bob", "x", ["a b"]),
+        ("eve", "x", []),
+    ],
 )
 def test_a_wrong_user_is_refused_and_the_file_stays(path, cheap, name, password, peers):
     before = path.read_bytes()
@@ -215,7 +227,7 @@ def test_a_broken_file_is_not_written_over(tmp_path, cheap):
     path = tmp_path / "users.json"
     path.write_text('{"users": {"bob": 1}}')
     with pytest.raises(UsersFileError):
-        add_user(path, "eve", "x", [])
+        add_user(path, "eve", "x", ["p1"])
     assert path.read_text() == '{"users": {"bob": 1}}'
 
 
@@ -228,5 +240,5 @@ def test_a_removed_user_is_gone(path):
 def test_many_at_once_lose_nobody(tmp_path, cheap):
     path = tmp_path / "users.json"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: add_user(path, f"user{i}", "x", []), range(24)))
+        list(pool.map(lambda i: add_user(path, f"user{i}", "x", ["p1"]), range(24)))
     assert len(read_users(path)[0]) == 24

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import closing
 
 import pytest
 
-from shared.httpcore.message import Request, Response
+from shared.httpcore.message import Request, Response, StreamingResponse
 from shared.httpcore.routing import Router
 from tests.shared.httpcore.net.exchanges import GET, get, make_router, post, post_chunked, run
 from tests.shared.httpcore.net.raw_client import RawClient, raw_client
@@ -325,5 +328,60 @@ def test_a_broken_body_is_answered_although_the_client_has_ended_its_side() -> N
         await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
         client.end_sending()
         assert (await client.reply()).status == 400
+
+    run(test, router)
+
+
+def test_a_stream_is_not_begun_for_a_client_that_has_left_meanwhile() -> None:
+    """An event stream may wait for ever before it sends anything, so nobody would notice later."""
+    router = Router()
+    closed: list[bool] = []
+
+    class Silence:
+        def __aiter__(self) -> "Silence":
+            return self
+
+        async def __anext__(self) -> bytes:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    async def answer_late(request: Request) -> Response:
+        while not left:
+            await asyncio.sleep(0)
+        return StreamingResponse(200, Silence())
+
+    left: list[bool] = []
+    router.add("GET", "/", answer_late)
+
+    async def test(client: RawClient, running: Serving) -> None:
+        await client.send(GET)
+        client.end_sending()
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        left.append(True)
+        await until(lambda: running.server.connection_count == 0 and closed)
+
+    run(test, router)
+
+
+def test_a_client_that_leaves_before_its_stream_has_begun_leaves_no_connection_behind() -> None:
+    router = Router()
+
+    async def stream(request: Request) -> Response:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"first"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(200, chunks())
+
+    router.add("GET", "/", stream)
+
+    async def test(client: RawClient, running: Serving) -> None:
+        with closing(socket.create_connection(("127.0.0.1", running.port))) as hasty:
+            hasty.sendall(GET)  # read, handled and left in consecutive turns of the loop
+        await until(lambda: running.server.connection_count == 1)
 
     run(test, router)

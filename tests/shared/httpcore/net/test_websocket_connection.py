@@ -1,16 +1,19 @@
 """A WebSocket over a scripted stream: who waits for what, who wakes whom, and how it ends."""
 
 import asyncio
+import zlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from shared.httpcore.limits import MIB
 from shared.httpcore.net.websocket_connection import (
     MAX_WAITING_MESSAGES,
     WebSocket,
     WebSocketClosed,
 )
 from shared.httpcore.websocket.close_codes import serialize_close
+from shared.httpcore.websocket.deflate import Deflate
 from shared.httpcore.websocket.frames import Opcode, parse_frame_head, serialize_frame
 from shared.httpcore.websocket.keepalive import WebSocketTimeouts
 from shared.httpcore.websocket.protocol import ProtocolOptions, Role, WebSocketProtocol, serialize_message
@@ -20,6 +23,8 @@ from tests.shared.httpcore.net.waiting import until
 MASK = b"\x01\x02\x03\x04"
 PATIENT = WebSocketTimeouts(ping_interval_s=None, close_s=10.0)
 END = b""
+SMALL = ProtocolOptions(max_message_bytes=1000)
+ROOMY = ProtocolOptions(max_message_bytes=8 * MIB, deflate=Deflate())
 
 
 def frame(opcode: Opcode, payload: bytes = b"") -> bytes:
@@ -51,13 +56,13 @@ def serve(
     *chunks: bytes,
     timeouts: WebSocketTimeouts = PATIENT,
     leftover: bytes = b"",
+    options: ProtocolOptions = SMALL,
 ) -> None:
     """Runs the test with a server's WebSocket to which a client sends the chunks; nothing may be left running."""
 
     async def run() -> None:
         stream = ScriptedStream(chunks)
-        protocol = WebSocketProtocol(Role.SERVER, ProtocolOptions(max_message_bytes=1000))
-        websocket = WebSocket(stream, protocol, timeouts, leftover)
+        websocket = WebSocket(stream, WebSocketProtocol(Role.SERVER, options), timeouts, leftover)
         async with asyncio.timeout(20):
             await test(websocket, stream)
             websocket.abort()
@@ -191,6 +196,49 @@ def test_reading_stops_while_the_handler_is_behind_and_goes_on_afterwards() -> N
         assert received == [str(number) for number in range(MAX_WAITING_MESSAGES + 10)]
 
     serve(test, *[text(str(number)) for number in range(MAX_WAITING_MESSAGES + 10)])
+
+
+def compressed(payload: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-15)
+    packed = (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return serialize_frame(Opcode.BINARY, packed, mask=MASK, is_compressed=True)
+
+
+def test_messages_that_arrive_together_are_inflated_only_as_there_is_room_for_them() -> None:
+    # Before, all of one read were inflated at once: 64 KiB took 64 MiB, whether or not anybody asked for them.
+    async def answer_sizes(websocket: WebSocket) -> None:
+        async for message in websocket:
+            await websocket.send(str(len(message)))
+
+    async def test(websocket: WebSocket, stream: ScriptedStream) -> None:
+        stream.can_send.clear()
+        handler = asyncio.create_task(answer_sizes(websocket))  # has one message, and can't send
+        for _ in range(50):
+            await asyncio.sleep(0)
+            assert websocket._inbox_bytes <= 8 * MIB
+        assert [len(message) for message in websocket._inbox] == [8 * MIB]
+        stream.can_send.set()
+        await handler
+        sizes = [(Opcode.TEXT, str(8 * MIB).encode())] * 20
+        await until(lambda: stream.has_ended_sending)
+        assert sent_frames(stream) == [*sizes, (Opcode.PONG, b"?"), (Opcode.CLOSE, serialize_close(1000))]
+
+    flood = compressed(bytes(8 * MIB)) * 20 + frame(Opcode.PING, b"?") + close(1000)
+    serve(test, leftover=flood, options=ROOMY)
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_an_end_on_this_side_inflates_nothing_more_into_the_inbox(says_goodbye: bool) -> None:
+    async def test(websocket: WebSocket, stream: ScriptedStream) -> None:
+        await until(lambda: websocket._inbox_bytes > 0)
+        if says_goodbye:
+            await websocket.close()
+        else:
+            websocket.abort()
+        await websocket.wait_closed()
+        assert websocket._inbox_bytes == 8 * MIB
+
+    serve(test, END, leftover=compressed(bytes(8 * MIB)) * 5 + close(1000), options=ROOMY)
 
 
 def test_close_waits_for_the_other_side() -> None:

@@ -219,6 +219,18 @@ def test_a_message_of_exactly_the_limit_passes() -> None:
     assert protocol.receive_data(text("y" * 1000)) == ["y" * 1000]
 
 
+def test_nothing_behind_an_event_is_looked_at_before_it_is_asked_for() -> None:
+    protocol = WebSocketProtocol(Role.SERVER, OPTIONS)
+    protocol.feed(HELLO + frame(Opcode.PING, b"p") + text("") + b"\x83\x80" + MASK)
+    assert protocol.next_event() == "hello"
+    assert (protocol.state, protocol.take_output()) == (State.OPEN, b"")
+    assert protocol.next_event() == ""
+    assert (protocol.state, protocol.take_output()) == (State.OPEN, reply(Opcode.PONG, b"p"))
+    assert protocol.next_event() == Closed(1002, "opcode 0x3 is reserved")
+    protocol.feed(HELLO)
+    assert protocol.next_event() is None
+
+
 def test_the_closing_handshake_that_this_side_begins() -> None:
     protocol = WebSocketProtocol(Role.SERVER, OPTIONS)
     protocol.send_close(1001, "going away")
