@@ -19,14 +19,16 @@ run: needs-python ## the whole stack as local processes; ARGS="--peers 5 --port-
 
 user: needs-python ## a login for `make run`: NAME=an PEERS=p1,p2 (asks for the password; again to change it)
 	@test -n "$(NAME)" || { echo "user: NAME= is missing: make user NAME=an PEERS=p1,p2" >&2; exit 1; }
-	@$(PYTHON) -m shared.runtime.users_file --users-file $(VAR)/users.json add "$(NAME)" --peers "$(PEERS)" \
-	    $$([ -t 0 ] || echo --password-stdin)
+	@$(PYTHON) -m shared.runtime.users_file --users-file $(VAR)/users.json add "$(NAME)" \
+	    $(if $(PEERS),--peers "$(PEERS)") $$([ -t 0 ] || echo --password-stdin)
 
 keys: needs-python ## make the keys that are missing in var/keys (`make run` does it, too)
 	@$(PYTHON) -m shared.runtime.keys --keys-dir $(VAR)/keys
 
 include containers.mk
 include conformance.mk
+include bench.mk
+include certs.mk
 
 test: lint types $(READY) ## set up, then lint, types and every test that this machine can run; REQUIRE=docker,browser
 	$(VENV)/bin/pytest -rs $(ARGS)

@@ -40,7 +40,7 @@ up-user: engine-answers ## a login for the containers: NAME=an PEERS=p1,p2 (asks
 	@test -n "$(NAME)" || { echo "up-user: NAME= is missing: make up-user NAME=an PEERS=p1,p2" >&2; exit 1; }
 	@if [ -t 0 ]; then how=; else how="-T"; fi; \
 	docker compose run --rm $$how keys python -m shared.runtime.users_file \
-	    add "$(NAME)" --peers "$(PEERS)" $${how:+--password-stdin}
+	    add "$(NAME)" $(if $(PEERS),--peers "$(PEERS)") $${how:+--password-stdin}
 
 e2e: engine-answers ## pytest against the running containers, from inside their network
 	docker compose --profile test run --build --rm test

@@ -36,6 +36,10 @@ class Settings(CommonSettings):
 
 def find_conflicts(settings: Settings) -> Iterator[str]:
     """What is wrong with settings that look right by themselves."""
-    missing = [name for name in NEEDED_FILES if not (settings.web_dir / name).is_file()]
+    try:
+        missing = [name for name in NEEDED_FILES if not (settings.web_dir / name).is_file()]
+    except OSError as error:
+        yield f"--web-dir: can't read {settings.web_dir}: {error.strerror}"
+        return
     if missing:
         yield f"--web-dir: got {str(settings.web_dir)!r}, expected a folder with {', '.join(missing)}"

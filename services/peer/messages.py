@@ -114,7 +114,9 @@ def _named(fields: Mapping[str, object], name: str, rule: NameRule) -> str | Non
 
 
 def shown(value: object) -> str:
-    """The value as JSON in ASCII, cut at 60 characters, for an error text."""
+    """The value as JSON in ASCII, cut at 60 characters, for an error text; a list or an object only by name."""
+    if isinstance(value, list | dict):  # never dumped: it may be nested deeper than `json` can write
+        return "a list" if isinstance(value, list) else "an object"
     try:
         text = json.dumps(value)
     except (TypeError, ValueError):

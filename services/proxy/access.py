@@ -6,7 +6,7 @@ Host and Origin are `shared/runtime/guard`'s. What is forwarded to backends is n
 themselves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,15 +14,18 @@ from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.runtime.guard import Guard
 from shared.runtime.listening import is_loopback
-from shared.runtime.sessions import SESSION_COOKIE, verify_session
+from shared.runtime.sessions import SESSION_COOKIE, Session, verify_session
 from shared.runtime.users_file import User
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks. `user` is None on a keyless proxy, where everybody on this machine may do everything."""
+    """Who asks, and by which session. Both are None on a keyless proxy, where everybody on this machine may do
+    everything.
+    """
 
     user: User | None = None
+    session: Session | None = None
 
     def may_use(self, peer_id: str) -> bool:
         """Whether the peer is the visitor's."""
@@ -45,17 +48,24 @@ class Sessions:
     users: Users
     clock: Callable[[], float]
 
-    def user_of(self, request: Request) -> User | None:
-        """The user whose session the request carries; None without one, or when it is forged, old or void.
-
-        A session is void when its user is gone or has another password than at login.
-        """
+    def visitor_of(self, request: Request) -> Visitor | None:
+        """Whose session the request carries; None without one, or when it is forged, old or void."""
         token = request.cookies.get(SESSION_COOKIE)
         session = verify_session(self.secret, token, self.clock()) if token else None
         user = self.users.get(session.user) if session is not None else None
-        if session is None or user is None or user.password_mark != session.password_mark:
+        if session is None or user is None or not is_in_force(session, user, self.clock()):
             return None
-        return user
+        return Visitor(user, session)
+
+    def still_allows(self, session: Session, peers: Iterable[str]) -> bool:
+        """Whether the session is in force now, and its user still has these peers."""
+        user = self.users.get(session.user)
+        return user is not None and is_in_force(session, user, self.clock()) and all(map(user.may_use, peers))
+
+
+def is_in_force(session: Session, user: User, now_s: float) -> bool:
+    """Whether the session of this user counts: it has not expired, and the password is that of the login."""
+    return now_s < session.expires_at and user.password_mark == session.password_mark
 
 
 class Access:
@@ -73,10 +83,16 @@ class Access:
             return reply
         if self._sessions is None:
             return Visitor()
-        user = self._sessions.user_of(request)
-        if user is None:
+        visitor = self._sessions.visitor_of(request)
+        if visitor is None:
             raise HttpError(401, "session_required", "log in at /login.html first")
-        return Visitor(user)
+        return visitor
+
+    def still_allows(self, visitor: Visitor, peers: Iterable[str]) -> bool:
+        """Whether a visitor who was let in earlier may stay, and still has these peers."""
+        if self._sessions is None or visitor.session is None:
+            return True
+        return self._sessions.still_allows(visitor.session, peers)
 
     def decorate(self, request: Request, response: Response) -> None:
         """Tells a browser whether the page that asked may read the reply."""

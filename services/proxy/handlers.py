@@ -4,12 +4,13 @@ Thin: a request becomes a destination (`gateway`, `mesh`) and is forwarded, or i
 `live`. Who may use the proxy's own paths is `access`'s to say.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from services.proxy.access import Access, Visitor
 from services.proxy.forward import Destination, Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.mesh import Mesh
+from services.proxy.revocation import Revocation
 from services.proxy.routing import BadPathError, NoRoute, SlashRedirect
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
@@ -60,6 +61,7 @@ class OwnPaths:
     def __init__(self, router: Router, access: Access) -> None:
         self._router = router
         self._access = access
+        self._revocation = Revocation()
 
     def add_page(self, path: str, handle: VisitorHandler) -> None:
         """`handle` answers GET on `path` for visitors who may."""
@@ -68,7 +70,7 @@ class OwnPaths:
             visitor = self._access.check(request)
             if isinstance(visitor, Response):
                 return visitor
-            response = handle(request, visitor)
+            response = self._limit(handle(request, visitor), visitor, ())
             self._access.decorate(request, response)
             return response
 
@@ -99,7 +101,20 @@ class OwnPaths:
                 response = visitor
             else:
                 response = await forwarder.forward(request, find_destination(request, visitor))
+                response = self._limit(response, visitor, _peers_at_stake(request, visitor))
             self._access.decorate(request, response)
             return response
 
         return handle_mesh
+
+    def _limit(self, response: Response, visitor: Visitor, peers: Iterable[str]) -> Response:
+        """What outlasts its head ends when the visitor's session does, or one of these peers is no longer his."""
+        return self._revocation.limit(response, lambda: self._access.still_allows(visitor, peers))
+
+
+def _peers_at_stake(request: Request, visitor: Visitor) -> tuple[str, ...]:
+    """The peer in the path; for the tracker, all that the visitor's proof spoke for."""
+    peer_id = request.path_params.get("peer_id")
+    if peer_id is not None:
+        return (peer_id,)
+    return visitor.user.peers if visitor.user is not None else ()

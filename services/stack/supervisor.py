@@ -190,7 +190,8 @@ class Supervisor:
     def _give_up(self, why: str, exit_status: int) -> None:
         self._reports.event(f"{why}; ending the others")
         self._exit_status = exit_status
-        self.request_stop()
+        if not self._stop_requests:  # several may fail at once; only a person asks a second time
+            self.request_stop()
 
     # Stopping
 

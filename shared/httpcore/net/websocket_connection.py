@@ -1,8 +1,9 @@
 """A WebSocket on a socket: what `websocket.protocol` decides, carried by a `Stream`, with time-outs.
 
 One task a connection, the pump, reads and answers pings; a handler waits in `receive` for what the pump
-found. The pump stops reading while the handler is behind, so a flood waits in the kernel's buffers. Read
-`websocket.protocol` first; `websocket` makes these, for a server and for a client.
+found. The pump stops while the handler is behind, even between two messages of one read, so a flood waits in
+the kernel's buffers, and what was read waits compressed. Read `websocket.protocol` first; `websocket` makes
+these, for a server and for a client.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from shared.httpcore.websocket.protocol import (
     WebSocketProtocol,
 )
 
-MAX_WAITING_MESSAGES = 64  # received, not yet asked for; past either, the pump stops reading
+MAX_WAITING_MESSAGES = 64  # received, not yet asked for; past either, the pump takes no further message
 MAX_WAITING_BYTES = 256 * KIB
 MAX_LINGERING_BYTES = 1 * MIB  # discarded after a close frame, so that the other side can read it
 
@@ -212,42 +213,50 @@ class WebSocket:
         protocol = self._protocol
         try:
             while True:
-                if data:
-                    self._take(protocol.receive_data(data))
-                if protocol.has_output:
-                    await self._flush()
+                protocol.feed(data)
+                await self._take_all()
                 if protocol.state is State.CLOSED:
                     break
-                while self._is_behind and self._close_sent is None and not self._stream.is_closed:
-                    await self._wait_for_room()
                 data = await self._stream.recv()
                 self._last_received_at = self._loop.time()
                 if not data:
-                    self._take(protocol.receive_eof())
+                    self._take_end()
                     return
             await self._linger()
         except (ConnectionClosed, WebSocketClosed):
-            self._take(protocol.receive_eof())
+            self._take_end()
         finally:
             self._stream.close()
-            if protocol.state is not State.CLOSED:  # cancelled
-                self._take(protocol.receive_eof())
+            self._take_end()  # cancelled, if this is news
             if self._keepalive is not None:
                 self._keepalive.cancel()
 
-    def _take(self, events: list[Event]) -> None:
-        """Puts messages in the inbox, and wakes whoever waited for what came."""
-        for event in events:
-            if isinstance(event, (str, bytes)):
-                if self._close_sent is None:  # nobody waits for messages after `close`
-                    self._inbox.append(event)
-                    self._inbox_bytes += len(event)
-            elif isinstance(event, Pong):
-                self._take_pong(event.payload)
-            else:
-                self._wake_all()
-        if self._inbox and self._reader is not None:
-            _wake(self._reader)
+    async def _take_all(self) -> None:
+        """Takes what has arrived, each message only when there is room: a few bytes may inflate to megabytes."""
+        protocol = self._protocol
+        while not self._stream.is_closed and (event := protocol.next_event()) is not None:
+            self._take(event)
+            if self._is_behind:
+                await self._wait_for_room()
+        if protocol.has_output:
+            await self._flush()
+
+    def _take(self, event: Event) -> None:
+        """Puts a message in the inbox, and wakes whoever waited for what came."""
+        if isinstance(event, (str, bytes)):
+            if self._close_sent is None:  # nobody waits for messages after `close`
+                self._inbox.append(event)
+                self._inbox_bytes += len(event)
+                if self._reader is not None:
+                    _wake(self._reader)
+        elif isinstance(event, Pong):
+            self._take_pong(event.payload)
+        else:
+            self._wake_all()
+
+    def _take_end(self) -> None:
+        if self._protocol.receive_eof():
+            self._wake_all()
 
     def _take_pong(self, payload: bytes) -> None:
         """RFC 6455 §5.5.3: a pong may answer the newest of several pings; the older ones are answered with it."""
@@ -267,12 +276,16 @@ class WebSocket:
         return len(self._inbox) >= MAX_WAITING_MESSAGES or self._inbox_bytes >= MAX_WAITING_BYTES
 
     async def _wait_for_room(self) -> None:
-        self._room = self._loop.create_future()
-        try:
-            await self._room
-        finally:
-            self._room = None
-            self._last_received_at = self._loop.time()
+        """Returns when the inbox has room or nobody will ask for it; what was to be answered is answered before."""
+        if self._protocol.has_output:
+            await self._flush()
+        while self._is_behind and self.is_open and not self._stream.is_closed:
+            self._room = self._loop.create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
+                self._last_received_at = self._loop.time()
 
     async def _linger(self) -> None:
         """After the last frame: our end is shut, and what still comes is discarded until the other side ends.
@@ -295,7 +308,7 @@ class WebSocket:
         try:
             await self._stream.send_all(self._protocol.take_output())
         except ConnectionClosed:
-            self._take(self._protocol.receive_eof())
+            self._take_end()
             raise self._closed_error() from None
         except asyncio.CancelledError:
             self.abort()

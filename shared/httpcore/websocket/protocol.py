@@ -1,8 +1,9 @@
 """One WebSocket connection after its handshake: bytes in, messages out, and the bytes to answer with.
 
 Owns what is legal when: roles and masks, control frames between fragments, pings answered, the closing
-handshake, every close code. Never touches a socket or a clock: `receive_data` takes what came, `take_output`
-gives what is to be sent. `net.websocket` moves both; when to ping and how long to wait is decided there.
+handshake, every close code. Never touches a socket or a clock: `feed` takes what came, `next_event` gives what
+it means, `take_output` what is to be sent. `net.websocket` moves all; when to ping and how long to wait is
+decided there.
 """
 
 import secrets
@@ -117,18 +118,28 @@ class WebSocketProtocol:
 
     # What comes in
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        """The events that `data` completes, oldest first. Bytes after the last event are ignored, as they must be."""
+    def feed(self, data: bytes) -> None:
+        """Keeps what came for `next_event`. Bytes after the last event are ignored, as they must be."""
+        if self.state is not State.CLOSED:
+            self._buffer += data
+
+    def next_event(self) -> Event | None:
+        """The oldest event of the bytes so far; None when it needs more bytes, or there won't be another.
+
+        Nothing behind it is looked at or inflated: 64 KiB may hold 64 MiB of messages.
+        """
         events: list[Event] = []
-        if self.state is State.CLOSED:
-            return events
-        self._buffer += data
         try:
-            while self._advance(events):
+            while not events and self._advance(events):
                 pass
         except WebSocketError as error:
-            events.append(self.fail(error.code, error.reason))
-        return events
+            return self.fail(error.code, error.reason)
+        return events[0] if events else None
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """All the events that `data` completes, oldest first: for who has room for whatever they inflate to."""
+        self.feed(data)
+        return list(iter(self.next_event, None))
 
     def receive_eof(self) -> list[Event]:
         """The peer's bytes ended: `Closed` 1006 unless the closing handshake was complete (§7.1.5)."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.peer.messages import MAX_CONTENT_BYTES, Message, MessageError, Post, parse_post
+from services.peer.messages import MAX_CONTENT_BYTES, Message, MessageError, Post, parse_post, shown
 
 REFUSED: list[tuple[dict[str, object], int, str, str | None]] = [
     ({}, 400, "bad_content", "content: got nothing, expected text"),
@@ -41,6 +41,22 @@ def test_a_bad_post_is_refused_in_words(fields: dict[str, object], status: int, 
     assert (caught.value.status, caught.value.code) == (status, code)
     if text is not None:
         assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(("value", "picture"), [([[]], "a list"), ({"a": 1}, "an object")])
+def test_lists_and_objects_are_not_written_out(value: object, picture: str) -> None:
+    assert shown(value) == picture
+
+
+@pytest.mark.parametrize("name", ["from", "to", "channel", "id"])
+def test_a_field_nested_deeper_than_can_be_written_is_refused(name: str) -> None:
+    # `json` reads a little deeper than it writes: an id of 960 lists was answered 500.
+    deep: list[object] = []
+    for _ in range(2_000):
+        deep = [deep]
+    with pytest.raises(MessageError, match=f"{name}: got a list, expected") as caught:
+        parse_post({"content": "x", name: deep})
+    assert (caught.value.status, caught.value.code) == (400, f"bad_{name}")
 
 
 def test_a_post_of_content_alone_leaves_the_rest_open() -> None:

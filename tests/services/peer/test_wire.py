@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -178,6 +179,19 @@ def test_a_bad_line_is_an_error_with_its_code(line: bytes, code: str, is_fatal: 
         parse_frame(line)
     assert (caught.value.code, caught.value.is_fatal) == (code, is_fatal)
     assert parse_frame(serialize_frame(caught.value.frame())[:-1]) == caught.value.frame()
+
+
+@pytest.mark.parametrize("field", ["type", "id", "to", "content", "encoding", "sent_at"])
+def test_a_field_of_lists_is_an_error_however_deep_they_are(field: str) -> None:
+    # `json` reads a little deeper than it writes; in between, the link ended without a word.
+    least = {"type": "direct", "id": "m", "from": "p1", "to": "p2", "content": "x", "sent_at": 1}
+    line = json.dumps(least | {field: "HERE"})
+    codes = set()
+    for levels in range(1, sys.getrecursionlimit() + 10):
+        with pytest.raises(WireError) as caught:
+            parse_frame(line.replace('"HERE"', "[" * levels + "]" * levels).encode())
+        codes.add(caught.value.code)
+    assert codes == {"bad_frame", "bad_json"}
 
 
 def test_an_error_about_a_message_names_its_id() -> None:

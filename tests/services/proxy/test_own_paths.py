@@ -12,9 +12,10 @@ import pytest
 import requests
 from websockets.sync.client import connect
 
+from shared.runtime.atomic_file import replace_file
 from shared.runtime.keys import load_key, make_keys, verify_proof
-from shared.runtime.sessions import issue_session
-from shared.runtime.users_file import UsersFile, add_user
+from shared.runtime.sessions import LIFETIME_S, issue_session
+from shared.runtime.users_file import UsersFile, add_user, remove_user
 from tests.processes import Service, find_free_port, service_environment, wait_until
 from tests.services.proxy.upstream_servers import Talk, Upstream, echo
 
@@ -27,6 +28,8 @@ OWN_PATHS = [
     "/_proxy/events",
 ]
 
+FLEETING = ["renewed", "narrowed", "removed", "aged"]  # users whose rights end in a test
+
 
 class Town:
     """A proxy, a tracker, one backend and two peers that only echo, all with keys."""
@@ -36,6 +39,8 @@ class Town:
         make_keys(self.keys_dir)
         add_user(users, "admin", "password", ("*",))
         add_user(users, "an", "password", ("p1",))
+        for name in FLEETING:
+            add_user(users, name, "password", ("p1", "p2"))
         self.users = UsersFile(users)
         keys = ("--keys-dir", str(self.keys_dir))
         self.tracker = Service("services.tracker", keys, service_environment(), folder / "tracker.log")
@@ -120,7 +125,17 @@ def test_a_key_is_no_session(town: Town) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/%5fproxy/status", "/_proxy/%73tatus", "/%74racker/peers", "/%70eers/p1/x", "/peers%2fp1/x"]
+    "path",
+    [
+        "/%5fproxy/status",
+        "/_proxy/%73tatus",
+        "/%74racker/peers",
+        "/%70eers/p1/x",
+        "/peers%2fp1/x",
+        "/peers/p1" + "/a" * 70,
+        "/peers/p1/%ff",
+        "/tracker/%ff%00",
+    ],
 )
 def test_percent_encoding_is_no_way_round_the_gate(town: Town, path: str) -> None:
     with socket.create_connection(("127.0.0.1", town.proxy.port), timeout=10) as sock:
@@ -131,7 +146,7 @@ def test_percent_encoding_is_no_way_round_the_gate(town: Town, path: str) -> Non
 
 def test_what_is_not_there_below_the_proxy_s_own_paths_goes_to_no_backend(town: Town) -> None:
     before = len(town.backend.requests)
-    for path in ("/_proxy", "/_proxy/", "/_proxy/nothing", "/peers", "/%5fproxy/x"):
+    for path in ("/_proxy", "/_proxy/", "/_proxy/nothing", "/_proxy" + "/a" * 70, "/peers", "/%5fproxy/x"):
         assert town.visit(path).status_code == 404
     assert len(town.backend.requests) == before
 
@@ -259,6 +274,119 @@ def test_a_peer_that_is_away_is_a_502_and_back_at_once(town: Town) -> None:
     sleeper = Upstream(name="sleeper", port=port)
     assert town.visit("/peers/sleeper/x").json()["served_by"] == "sleeper"
     sleeper.close()
+
+
+# --- how long somebody who got in may stay -----------------------------------------------------------------
+
+
+def speak(talk: Talk) -> None:
+    """Another 101, and bytes back for bytes."""
+    talk.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    while data := talk.sock.recv(65536):
+        talk.send(data)
+
+
+class Tunnel:
+    """A raw upgrade through the proxy."""
+
+    def __init__(self, town: Town, path: str, token: str) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", town.proxy.port), timeout=10)
+        fields = f"Connection: Upgrade\r\nUpgrade: websocket\r\nCookie: session={token}\r\n"
+        handshake = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}{handshake}\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self.sock.recv(1)
+        assert answer.startswith(b"HTTP/1.1 101 "), answer
+
+    def echoes(self) -> bool:
+        self.sock.sendall(b"ping")
+        return self.sock.recv(4) == b"ping"
+
+    def wait_end(self, timeout_s: float) -> None:
+        """Returns when the proxy has closed; TimeoutError when it has not."""
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            self.sock.settimeout(left_s)
+            try:
+                if not self.sock.recv(65536):
+                    return
+            except ConnectionError:
+                return
+        raise TimeoutError("the tunnel is still open")
+
+
+def give_peers(path: Path, user: str, peers: list[str]) -> None:
+    """Other peers, the password as it is."""
+    content = json.loads(path.read_text())
+    content["users"][user]["peers"] = peers
+    replace_file(path, json.dumps(content).encode())
+
+
+LIVE_PATHS = ["/peers/p1/live", "/tracker/watch", "/_proxy/events"]
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "renewed": lambda path: add_user(path, "renewed", "another one"),
+    "narrowed": lambda path: give_peers(path, "narrowed", ["p2"]),
+    "removed": lambda path: remove_user(path, "removed"),
+}
+
+
+@pytest.mark.parametrize("user", CHANGES)
+def test_a_tunnel_ends_soon_after_its_user_s_rights_and_those_of_others_stay(town: Town, user: str) -> None:
+    town.p1.by_path["/live"] = town.p2.by_path["/live"] = speak
+    theirs = [Tunnel(town, path, town.token(user)) for path in LIVE_PATHS]
+    own_yet = Tunnel(town, "/peers/p2/live", town.token(user))
+    others = Tunnel(town, "/peers/p1/live", town.token("an"))
+    assert theirs[0].echoes()
+    CHANGES[user](town.users.path)
+    for tunnel, path in zip(theirs, LIVE_PATHS, strict=True):
+        if (user, path) != ("narrowed", "/_proxy/events"):
+            tunnel.wait_end(4.0)
+    if user == "narrowed":
+        assert own_yet.echoes()
+    else:
+        own_yet.wait_end(4.0)
+    assert others.echoes()
+    for tunnel in (*theirs, own_yet, others):
+        tunnel.sock.close()
+
+
+def test_a_tunnel_ends_with_its_session_on_the_peer_s_side_too(town: Town) -> None:
+    has_ended = threading.Event()
+
+    def speak_and_tell(talk: Talk) -> None:
+        speak(talk)
+        has_ended.set()
+
+    town.p1.by_path["/live"] = speak_and_tell
+    tunnel = Tunnel(town, "/peers/p1/live", town.token("aged", age_s=LIFETIME_S - 2))
+    fresh = Tunnel(town, "/peers/p1/live", town.token("aged"))
+    assert tunnel.echoes()
+    tunnel.wait_end(4.0)
+    assert has_ended.wait(4.0)
+    assert fresh.echoes()
+    for each in (tunnel, fresh):
+        each.sock.close()
+
+
+def test_a_stream_is_cut_before_what_comes_after_the_session(town: Town) -> None:
+    is_over = threading.Event()
+
+    def stream(talk: Talk) -> None:
+        talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        assert is_over.wait(10)
+        talk.send("6\r\nsecond\r\n0\r\n\r\n")
+
+    town.p1.by_path["/stream"] = stream
+    cookie = {"Cookie": f"session={town.token('aged', age_s=LIFETIME_S - 2)}"}
+    ends_at = time.time() + 2
+    with requests.get(town.url + "/peers/p1/stream", headers=cookie, stream=True, timeout=10) as answer:
+        chunks = answer.iter_content(None)
+        assert next(chunks) == b"first"
+        wait_until(lambda: time.time() > ends_at, why="the session's end")
+        is_over.set()
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            next(chunks)
 
 
 # --- what the tracker says of backends ---------------------------------------------------------------------

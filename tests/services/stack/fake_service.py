@@ -1,8 +1,8 @@
 """A service as far as a supervisor can tell: `python -m tests.services.stack.fake_service PORT [HABIT]`.
 
-Habits: `stubborn` ignores SIGTERM, `unfit` ends at once with status 2, `chatty` says a last word without a newline,
-`needs:PORT` ends with status 2 when nobody listens there, `introspective` tells what it has of its parent, `parent` has
-a child that ignores SIGTERM, and tells its pid.
+Habits: `stubborn` ignores SIGTERM, `slow` takes its time to end, `unfit` ends at once with status 2, `chatty` says a
+last word without a newline, `needs:PORT` ends with status 2 when nobody listens there, `introspective` tells what it
+has of its parent, `parent` has a child that ignores SIGTERM, and tells its pid.
 """
 
 import os
@@ -10,12 +10,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 REPLY = b"HTTP/1.0 200 OK\r\n\r\nok"
 
 
 def refuse_to_end(*_: object) -> None:
     print("no", flush=True)
+
+
+def end_slowly(*_: object) -> None:
+    time.sleep(0.5)
+    print("drained", flush=True)
+    sys.exit(0)
 
 
 def end(*_: object) -> None:
@@ -45,7 +52,7 @@ def main(port: int, habit: str) -> int:
         return 2
     if habit.startswith("needs:") and not can_connect(int(habit.partition(":")[2])):
         return 2
-    signal.signal(signal.SIGTERM, refuse_to_end if habit == "stubborn" else end)
+    signal.signal(signal.SIGTERM, {"stubborn": refuse_to_end, "slow": end_slowly}.get(habit, end))
     if habit == "parent":
         sleeper = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
         print("child", subprocess.Popen([sys.executable, "-c", sleeper]).pid, flush=True)

@@ -157,6 +157,20 @@ def test_who_can_not_start_ends_the_whole_stack_with_status_2(run: Run) -> None:
     assert not diary.is_ready
 
 
+def test_two_who_can_not_start_at_once_leave_the_others_their_drain(run: Run) -> None:
+    """Each was a request to stop, and a second request kills."""
+    diary = Diary()
+
+    def wait_for_both(entry: str) -> None:
+        if "can't start" in entry:
+            wait_until(lambda: not any(is_alive(diary.pids[name]) for name in ("two", "three")), why="both to end")
+
+    diary.on_entry = wait_for_both
+    assert run([plan("one", "slow"), plan("two", "unfit", stage=1), plan("three", "unfit", stage=1)], diary) == 2
+    assert "one: drained" in diary.entries
+    assert not any(entry.startswith("killing") for entry in diary.entries)
+
+
 def test_a_failure_shows_its_traceback_and_is_a_death_like_any_other(run: Run) -> None:
     diary = Diary()
     diary.on_entry = lambda entry: stop() if "starting it again" in entry else None
