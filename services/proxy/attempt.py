@@ -11,8 +11,9 @@ from services.proxy.config_values import ForwardSettings
 from services.proxy.delivery import acknowledged_bytes, delivery_since
 from services.proxy.exchanges import Exchange, ExchangeTable
 from services.proxy.request_body import RequestBody
-from services.proxy.retries import IDEMPOTENT, Delivery, Failure, FailureKind
+from services.proxy.retries import Delivery, Failure, FailureKind
 from shared.httpcore.errors import ConnectFailed, ConnectionClosed, ProtocolError
+from shared.httpcore.methods import IDEMPOTENT_METHODS
 from shared.httpcore.net.client import ClientConnection, Origin
 from shared.httpcore.parsing import ResponseHead
 
@@ -64,7 +65,9 @@ async def ask(exchange: Exchange, request: UpstreamRequest, settings: ForwardSet
     connection = exchange.connection
     assert connection is not None
     is_reused = connection.exchange_count > 0
-    mark = acknowledged_bytes(connection.stream.sock) if is_reused and request.method not in IDEMPOTENT else None
+    mark = (
+        acknowledged_bytes(connection.stream.sock) if is_reused and request.method not in IDEMPOTENT_METHODS else None
+    )
     try:
         await _send(exchange, connection, request, settings)
         head = await _read_final_head(connection)

@@ -25,14 +25,6 @@ _BLAME = {
 }
 
 
-class UpstreamFailed(Exception):
-    """No upstream gave a reply; the outcome says what the client is told."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.message)
-        self.outcome = outcome
-
-
 def failure_response(request: Request, outcome: Outcome, who: str) -> Response:
     """The reply for a failure of `who`: `proxy` or `upstream`. A 503 asks the client to come back in a
     second.

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from services.proxy.config_values import RetryCause
-
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
+from shared.httpcore.methods import IDEMPOTENT_METHODS
 
 
 class FailureKind(Enum):
@@ -88,7 +87,7 @@ def may_retry(failure: Failure, resending: Resending, causes: Set[RetryCause]) -
     if failure.is_stale and (failure.delivery is Delivery.NONE or _is_unlikely_sent(failure, resending)):
         return True
     cause = RetryCause.TIMEOUT if failure.kind in _LATE else RetryCause.ERROR
-    return cause in causes and (resending.method in IDEMPOTENT or RetryCause.NON_IDEMPOTENT in causes)
+    return cause in causes and (resending.method in IDEMPOTENT_METHODS or RetryCause.NON_IDEMPOTENT in causes)
 
 
 def _is_unlikely_sent(failure: Failure, resending: Resending) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.proxy.templates import RequestFacts, Template, parse_template
-from shared.httpcore.headers import HOP_BY_HOP, Headers
+from shared.httpcore.headers import HOP_BY_HOP, Headers, without_hop_by_hop
 from shared.httpcore.message import Request
 
 # Deliberate: X-Forwarded-For and Forwarded that a client sends are not believed, so they are replaced rather than
@@ -65,9 +65,7 @@ def request_fields(facts: RequestFacts, plan: HeaderPlan, authorization: str | N
     dropped = plan.dropped
     if authorization is not None:
         dropped |= {"authorization"}
-    if "connection" in request.headers:
-        dropped = dropped.union(request.headers.tokens("connection"))
-    fields = [(name, value) for name, value in request.headers if name.lower() not in dropped]
+    fields = without_hop_by_hop(request.headers, dropped)
     is_set = False
     for name, template in plan.added:
         value = template.render(facts)
@@ -96,10 +94,7 @@ def wants_tunnel(request: Request) -> bool:
 
 def response_fields(headers: Headers) -> list[tuple[str, str]]:
     """The upstream's fields for the client, without those of the connection."""
-    dropped = NEVER_RETURNED
-    if "connection" in headers:
-        dropped = dropped.union(headers.tokens("connection"))
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
+    return without_hop_by_hop(headers, NEVER_RETURNED)
 
 
 def tunnel_fields(headers: Headers) -> list[tuple[str, str]]:

@@ -85,7 +85,11 @@ class Headers:
         return f"Headers({list(self._pairs)!r})"
 
 
-def without_hop_by_hop(headers: Headers) -> list[tuple[str, str]]:
-    """The pairs that may be forwarded: neither hop-by-hop nor named by Connection (RFC 9110 §7.6.1)."""
-    dropped = HOP_BY_HOP.union(headers.tokens("connection"))
+def without_hop_by_hop(headers: Headers, dropped: frozenset[str] = HOP_BY_HOP) -> list[tuple[str, str]]:
+    """The pairs that may be forwarded: neither hop-by-hop nor named by Connection (RFC 9110 §7.6.1).
+
+    `dropped`, in lower case, holds HOP_BY_HOP and what else must not pass.
+    """
+    if "connection" in headers:
+        dropped = dropped.union(headers.tokens("connection"))
     return [(name, value) for name, value in headers.items() if name.lower() not in dropped]

@@ -15,11 +15,10 @@ Programs that are no browsers send neither Origin nor Sec-Fetch-Site, and none o
 import re
 
 from shared.httpcore.message import Request, Response
+from shared.httpcore.methods import SAFE_METHODS
 from shared.runtime.proofs import PROOF_HEADER
 from shared.runtime.setting_values import is_ip_address
 
-# RFC 9110 §9.2.1
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 OPEN_PATH = "/healthz"  # probes ask by whatever name or address they have
 PREFLIGHT_MAX_AGE_S = 600
 MAX_KNOWN_HOSTS = 64

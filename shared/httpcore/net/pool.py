@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from shared.httpcore.errors import ConnectionClosed
 from shared.httpcore.limits import DEFAULT_LIMITS, MIB, Limits
+from shared.httpcore.methods import IDEMPOTENT_METHODS
 from shared.httpcore.net.client import ClientConnection, ClientResponse, Origin
 from shared.httpcore.net.stream import Stream
 from shared.httpcore.net.tls import make_client_context
 
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 
 
 class ConnectionPool:
@@ -106,7 +106,7 @@ class ConnectionPool:
             try:
                 return await self._exchange(connection, method, target, pairs, body, max_body_bytes)
             except ConnectionClosed:
-                if not connection.is_reused or method not in IDEMPOTENT:
+                if not connection.is_reused or method not in IDEMPOTENT_METHODS:
                     raise
             connection = await self.connect(origin, timeout_s)
             return await self._exchange(connection, method, target, pairs, body, max_body_bytes)

@@ -1,7 +1,6 @@
 """Listeners, the connections, the sweep for time-outs and the drain. A connection's own life is in `connection`."""
 
 import asyncio
-import errno
 import itertools
 import logging
 import os
@@ -28,7 +27,6 @@ ACCEPTS_PER_TURN = 32
 SLOW_HANDLER_S = 0.05
 SWEEP_S = 1.0
 ACCEPT_PAUSE_S = 0.2
-OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def bind_listener(ip: str, port: int) -> socket.socket:
