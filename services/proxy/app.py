@@ -25,7 +25,6 @@ from services.proxy.tls_port import TlsPort
 from services.proxy.upstreams import Pool, PoolEvent, Publish
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
-from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.routing import Router
 from shared.runtime.errors import StartupError
 from shared.runtime.guard import Guard
@@ -36,7 +35,6 @@ from shared.runtime.users_file import UsersFile
 
 HEALTH_PATH = "/_proxy/healthz"
 OPEN_WARNING = "no --keys-dir: /_proxy, /tracker and /peers are open to every program of this machine, and to no other"
-IDLE_CONNECTION_S = 30.0
 FIRST_WATCH_S = 1.0
 
 _log = logging.getLogger("weaprous.proxy")
@@ -64,8 +62,7 @@ class Proxy:
         self._loaded_at = self._started_at
         self._reloading = asyncio.Lock()
         self._feed = EventFeed(time.time)
-        self._connections = ConnectionPool(idle_s=IDLE_CONNECTION_S)
-        self._exchanges = ExchangeTable(self._connections)
+        self._exchanges = ExchangeTable()
         self._metrics = ProxyMetrics(lifecycle.metrics, self.pools)
         self._forwarder = Forwarder(self._exchanges, self._metrics)
         self._gateway = Gateway(self._exchanges, self._tell)
@@ -138,7 +135,7 @@ class Proxy:
 
     async def _stop(self) -> None:
         await self._gateway.close()
-        await self._connections.aclose()
+        self._exchanges.close()
 
     def _tell(self, event: PoolEvent) -> None:
         """Everything that happens to an upstream passes here."""

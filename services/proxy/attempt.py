@@ -1,140 +1,333 @@
-"""One attempt to get a reply from one upstream: connect, send, read the reply's head. I/O only.
+"""What one request does at one upstream at a time: connect, send, read the head of the reply. By callbacks, no task.
 
-Whether to try again is decided in `forward` by the rules of `retries`; what the heads hold is
-`rewriting`'s; the body of the reply is `relay`'s.
+Owns the connection, the deadline and what went wrong (`Failure`). Whether to try again is decided in `forward` by the
+rules of `retries`; what the heads hold is `rewriting`'s and `reply_heads`'; the body of the reply is `relay`'s.
 """
 
-import asyncio
-from dataclasses import dataclass
+import math
+import socket
+from collections.abc import Callable
+from enum import Enum
+from time import monotonic
 
 from services.proxy.config_values import ForwardSettings
+from services.proxy.connections import UpstreamConnection
 from services.proxy.delivery import acknowledged_bytes, delivery_since
-from services.proxy.exchanges import Exchange, ExchangeTable
-from services.proxy.request_body import RequestBody
+from services.proxy.dialing import Dial
+from services.proxy.exchanges import ExchangeTable
+from services.proxy.reply_heads import ReplyHead, ReplyHeads
+from services.proxy.request_body import BodySender, RequestBody
 from services.proxy.retries import Delivery, Failure, FailureKind
-from shared.httpcore.errors import ConnectFailed, ConnectionClosed, ProtocolError
+from services.proxy.upstreams import Pool, Upstream
+from shared.httpcore.errors import HttpCoreError, ProtocolError
+from shared.httpcore.message import Deferred, Request
 from shared.httpcore.methods import IDEMPOTENT_METHODS
-from shared.httpcore.net.client import ClientConnection, Origin
-from shared.httpcore.parsing import ResponseHead
+from shared.httpcore.net.pipes import PipePool
+from shared.httpcore.net.replying import ReplySide
 
 MAX_INTERIM_REPLIES = 32
+# How long a client may take for one part of a reply. The server cuts clients that read nothing for a minute; this
+# only catches what was forgotten.
+CLIENT_PATIENCE_S = 600.0
 
 
-class AttemptFailed(Exception):
-    """No reply came of this attempt."""
+class Stage(Enum):
+    """How far the request has come."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.detail)
-        self.failure = failure
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
-    """A request as it goes to the upstream. `fields` hold Host, and Content-Length when the body has a
-    length.
-    """
-
-    method: str
-    target: str
-    fields: list[tuple[str, str]]
-    body: RequestBody | None
+    CHOOSING = "choosing"  # it is at no upstream
+    CONNECTING = "connecting"
+    ASKING = "asking"  # sent, or being sent; no final head yet
+    REPLYING = "replying"  # the head is there; the body may be on its way
+    TUNNELLING = "tunnelling"
+    OVER = "over"
 
 
-async def connect(exchange: Exchange, table: ExchangeTable, timeout_s: float, *, fresh: bool) -> None:
-    """The exchange has a connection, an idle one unless `fresh`. AttemptFailed when there is none to be
-    had.
-    """
-    address = exchange.upstream.address
-    origin = Origin(address.host, address.port)
-    connection = None if fresh else table.connections.take_idle(origin)
-    if connection is None:
-        deadline = table.now() + timeout_s
-        try:
-            connection = await table.connections.connect(origin, timeout_s)
-        except ConnectFailed as error:
-            late = table.now() >= deadline
-            kind = FailureKind.CONNECT_TIMED_OUT if late else FailureKind.CONNECT_FAILED
-            raise AttemptFailed(Failure(kind, str(error))) from None
-    exchange.connection = connection
+class Attempt(Deferred):
+    """The part of a `Forwarding` that is at work with an upstream."""
 
-
-async def ask(exchange: Exchange, request: UpstreamRequest, settings: ForwardSettings) -> ResponseHead:
-    """The head of the final reply, or of a 101. AttemptFailed when none comes; the client's own errors
-    pass.
-    """
-    connection = exchange.connection
-    assert connection is not None
-    is_reused = connection.exchange_count > 0
-    mark = (
-        acknowledged_bytes(connection.stream.sock) if is_reused and request.method not in IDEMPOTENT_METHODS else None
+    __slots__ = (
+        "_buffer",
+        "_dial",
+        "_heads",
+        "_interim_count",
+        "_is_reused",
+        "_is_sent",
+        "_mark",
+        "_scanned",
+        "_sender",
+        "_table",
+        "client",
+        "connection",
+        "deadline",
+        "has_timed_out",
+        "pool",
+        "request",
+        "request_body",
+        "settings",
+        "stage",
+        "upstream",
     )
-    try:
-        await _send(exchange, connection, request, settings)
-        head = await _read_final_head(connection)
-    except ProtocolError as error:
-        raise AttemptFailed(Failure(FailureKind.BAD_REPLY, str(error), has_reply_begun=True)) from None
-    except ConnectionClosed as error:
-        if request.body is not None and request.body.error is not None:
-            raise request.body.error from None
-        raise AttemptFailed(_closed(exchange, connection, str(error), mark, is_reused=is_reused)) from None
-    exchange.is_replying = True
-    return head
 
+    client: ReplySide
+    upstream: Upstream
+    connection: UpstreamConnection | None
 
-async def _send(
-    exchange: Exchange, connection: ClientConnection, request: UpstreamRequest, settings: ForwardSettings
-) -> None:
-    """The head is sent, and the body by a task of its own, since the reply may come before its end."""
-    exchange.wait_at_most(settings.send_timeout_s)
-    body = request.body
-    if body is not None:
-        exchange.sender = asyncio.get_running_loop().create_task(_send_body(exchange, request, body, settings))
-        return
-    try:
-        await connection.send_request(request.method, request.target, request.fields)
-    except ConnectionClosed:
-        if exchange.is_over:
-            raise
-        # Not the end: an upstream that closes early may have sent its reply first.
-    exchange.is_sent = True
-    exchange.wait_at_most(settings.read_timeout_s)
+    def __init__(
+        self, request: Request, pool: Pool, settings: ForwardSettings, table: ExchangeTable, heads: ReplyHeads
+    ) -> None:
+        self.request = request
+        self.pool = pool
+        self.settings = settings
+        self.request_body: RequestBody | None = None
+        self.connection = None
+        self.deadline = math.inf  # the table's sweep calls `expire` after it
+        self.has_timed_out = False
+        self.stage = Stage.CHOOSING
+        self._table = table
+        self._heads = heads
+        self._dial: Dial | None = None
+        self._sender: BodySender | None = None
+        self._interim_count = 0
 
+    # --- what `Forwarding` fills in ----------------------------------------------------------------------------
 
-async def _send_body(
-    exchange: Exchange, request: UpstreamRequest, body: RequestBody, settings: ForwardSettings
-) -> None:
-    connection = exchange.connection
-    assert connection is not None
-    chunks = body.send_through(exchange, settings.send_timeout_s)
-    try:
-        await connection.send_request(request.method, request.target, request.fields, chunks)
-    except ConnectionClosed:
-        pass  # as above; when it was the client's side that broke, `body.error` is set
-    except Exception as error:
-        body.error = error
-    if body.error is not None:
-        connection.close()
-        return
-    exchange.is_sent = True
-    exchange.expect_progress(settings.read_timeout_s)
+    def _request_head(self) -> bytes:
+        """The head for this upstream, without its last empty line. ValueError."""
+        raise NotImplementedError
 
+    def _on_head(self, head: ReplyHead, data: bytes) -> None:
+        """The final reply begins with `data`, head included."""
+        raise NotImplementedError
 
-async def _read_final_head(connection: ClientConnection) -> ResponseHead:
-    """1xx replies are passed over (RFC 9110 §15.2), except the 101 that ends HTTP on this connection."""
-    for _ in range(MAX_INTERIM_REPLIES):
-        head = await connection.read_head()
-        if head.status >= 200 or head.status == 101:
-            return head
-    raise ProtocolError(502, "bad_reply", f"got {MAX_INTERIM_REPLIES} interim replies and no final one")
+    def _on_failure(self, failure: Failure) -> None:
+        """No reply comes of this attempt, which is over."""
+        raise NotImplementedError
 
+    def _on_body_cut(self, detail: str) -> None:
+        """The upstream ended, or took too long, inside the reply's body."""
+        raise NotImplementedError
 
-def _closed(
-    exchange: Exchange, connection: ClientConnection, detail: str, mark: int | None, *, is_reused: bool
-) -> Failure:
-    """What to make of a connection that ended before a whole head was there."""
-    if exchange.has_timed_out:
-        kind = FailureKind.REPLY_TIMED_OUT if exchange.is_sent else FailureKind.SEND_TIMED_OUT
-        return Failure(kind, kind.value)
-    has_begun = connection.has_unread_bytes  # a part of a head
-    delivery = delivery_since(connection.stream.sock, mark) if is_reused else Delivery.SOME
-    return Failure(FailureKind.CLOSED, detail, is_reused and not has_begun, has_begun, delivery)
+    def _take_body(self, data: bytes) -> None:
+        """More of the reply's body."""
+        raise NotImplementedError
+
+    def on_body_failed(self, error: HttpCoreError) -> None:
+        """The sender: see SenderOwner."""
+        raise NotImplementedError
+
+    def _crash(self) -> None:
+        """Something went wrong here, in an `except` clause: the client gets a 500, or sees its reply cut."""
+        raise NotImplementedError
+
+    # --- connecting --------------------------------------------------------------------------------------------
+
+    def _go_to(self, upstream: Upstream, *, fresh: bool) -> None:
+        """The request is at this upstream, on an idle connection unless it is to be a fresh one."""
+        self.upstream = upstream
+        self._table.begin(self, upstream)
+        connection = None if fresh else self._table.idle.take(upstream, self)
+        if connection is not None:
+            self._ask(connection)
+            return
+        self.stage = Stage.CONNECTING
+        self.deadline = monotonic() + self.settings.connect_timeout_s
+        self._dial = Dial(self, upstream.address.host, upstream.address.port)
+
+    def on_connected(self, sock: socket.socket) -> None:
+        """See Dialler."""
+        self._dial = None
+        try:
+            self._ask(UpstreamConnection(self._table.idle, sock, self.upstream, self))
+        except Exception:
+            self._crash()
+
+    def on_connect_failed(self, detail: str) -> None:
+        """See Dialler."""
+        self._dial = None
+        self._fail(Failure(FailureKind.CONNECT_FAILED, detail))
+
+    # --- sending -----------------------------------------------------------------------------------------------
+
+    def _ask(self, connection: UpstreamConnection) -> None:
+        now = monotonic()
+        self.connection = connection
+        self.stage = Stage.ASKING
+        self._buffer = b""  # of a head that is not whole
+        self._scanned = 0
+        self._is_reused = connection.exchange_count > 0
+        connection.exchange_count += 1
+        self.pool.note_connected(self.upstream, now)
+        self._mark = None
+        if self._is_reused and self.request.method not in IDEMPOTENT_METHODS:
+            self._mark = acknowledged_bytes(connection.sock)
+        head = self._request_head()
+        if self.request_body is None:
+            self._is_sent = connection.send(head + b"\r\n")
+            settings = self.settings
+            self.deadline = now + (settings.read_timeout_s if self._is_sent else settings.send_timeout_s)
+        else:
+            self._is_sent = False
+            self._sender = BodySender(self.request_body, connection, self)
+            framing = b"Transfer-Encoding: chunked\r\n\r\n" if self.request_body.is_chunked else b"\r\n"
+            self._sender.start(head + framing)
+
+    def on_sent(self) -> None:
+        """See User."""
+        try:
+            if self._sender is not None:
+                self._sender.on_sent()
+            else:
+                self.on_request_sent()
+        except Exception:
+            self._crash()
+
+    def on_send_failed(self) -> None:
+        """See User. Not the end: an upstream that closes early may have sent its reply first."""
+        if self._sender is not None:
+            self._sender.stop()
+        self._wait_for_reply()
+
+    def on_request_sent(self) -> None:
+        """See SenderOwner."""
+        self._is_sent = True
+        self._wait_for_reply()
+
+    def on_waiting_for_upstream(self) -> None:
+        """See SenderOwner."""
+        if self.stage is Stage.ASKING:  # else the reply's own deadline counts
+            self.deadline = monotonic() + self.settings.send_timeout_s
+
+    def on_waiting_for_client(self) -> None:
+        """See SenderOwner. The time that the client takes is not held against the upstream."""
+        if self.stage is Stage.ASKING:
+            self.deadline = math.inf
+
+    def _wait_for_reply(self) -> None:
+        if self.stage is Stage.ASKING:
+            self.deadline = monotonic() + self.settings.read_timeout_s
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def on_data(self, data: bytes) -> None:
+        """See User."""
+        try:
+            if self.stage is Stage.ASKING:
+                self._read_head(data)
+            else:
+                self._take_body(data)
+        except Exception:
+            self._crash()
+
+    def _read_head(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+        try:
+            head = self._heads.read(data, self._scanned)
+            while head is not None and head.status < 200 and head.status != 101:
+                self._pass_interim(head)
+                if self.stage is not Stage.ASKING:
+                    return  # the client is gone
+                data = data[head.size :]
+                self._scanned = 0
+                head = self._heads.read(data)
+        except ProtocolError as error:
+            self._fail(Failure(FailureKind.BAD_REPLY, error.message, has_reply_begun=True))
+            return
+        if head is None:
+            self._buffer, self._scanned = data, len(data)
+        else:
+            self._on_head(head, data)
+
+    def _pass_interim(self, head: ReplyHead) -> None:
+        """RFC 9110 §15.2: a 1xx is forwarded, to who may understand it; a 100 is said here (see NEVER_FORWARDED)."""
+        self._interim_count += 1
+        if self._interim_count >= MAX_INTERIM_REPLIES:
+            raise ProtocolError(502, "bad_reply", f"got {MAX_INTERIM_REPLIES} interim replies and no final one")
+        if head.status != 100 and self.request.version_minor:
+            self.client.output.write(head.start + head.field_lines + b"\r\n")
+            self.client.output.flush()
+
+    def on_end(self, detail: str) -> None:
+        """See User."""
+        try:
+            if self.stage is not Stage.ASKING:
+                self._on_body_cut(detail)
+                return
+            assert self.connection is not None
+            has_begun = bool(self._buffer) or self._interim_count > 0
+            sock = self.connection.sock
+            delivery = delivery_since(sock, self._mark) if self._is_reused else Delivery.SOME
+            is_stale = self._is_reused and not has_begun
+            self._fail(Failure(FailureKind.CLOSED, detail, is_stale, has_begun, delivery))
+        except Exception:
+            self._crash()
+
+    # --- the reply's body, for `relay` -------------------------------------------------------------------------
+
+    @property
+    def pipes(self) -> PipePool:
+        """Where pipes are to be had."""
+        return self._table.pipes
+
+    def expect_more(self) -> None:
+        """The upstream has a while to send on."""
+        self.deadline = monotonic() + self.settings.read_timeout_s
+
+    def pause(self) -> None:
+        """The client is to take what it was sent, before more is read."""
+        if self.connection is not None:
+            self.connection.set_reading(False)
+        self.deadline = monotonic() + CLIENT_PATIENCE_S
+
+    def go_on(self) -> None:
+        """More is read."""
+        if self.connection is not None:
+            self.connection.set_reading(True)
+        self.expect_more()
+
+    def guard(self, step: Callable[[], None]) -> None:
+        """Runs a step; what nobody expected is told and ends the request."""
+        try:
+            step()
+        except Exception:
+            self._crash()
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """The table: the deadline has passed."""
+        self.has_timed_out = True
+        try:
+            if self.stage is Stage.CONNECTING:
+                kind = FailureKind.CONNECT_TIMED_OUT
+            elif self.stage is Stage.ASKING:
+                kind = FailureKind.REPLY_TIMED_OUT if self._is_sent else FailureKind.SEND_TIMED_OUT
+            else:
+                self._on_body_cut("it took too long")
+                return
+            has_begun = self.stage is Stage.ASKING and (bool(self._buffer) or self._interim_count > 0)
+            self._fail(Failure(kind, kind.value, has_reply_begun=has_begun))
+        except Exception:
+            self._crash()
+
+    def _fail(self, failure: Failure) -> None:
+        self._free(reuse=False)
+        self._on_failure(failure)
+
+    def _free(self, *, reuse: bool) -> None:
+        """The upstream is free again, and its connection kept when `reuse` and all of the request was sent."""
+        if self.stage in (Stage.CHOOSING, Stage.OVER):
+            return
+        self.stage = Stage.CHOOSING
+        self.deadline = math.inf
+        if self._dial is not None:
+            self._dial.cancel()
+            self._dial = None
+        if self._sender is not None:
+            self._sender.stop()
+            self._sender = None
+        connection, self.connection = self.connection, None
+        if connection is not None and not (reuse and self._is_sent and not connection.is_closed):
+            connection.close()
+            connection = None
+        self._table.end(self, self.pool, self.upstream, connection)

@@ -1,139 +1,81 @@
-"""The exchanges under way with upstreams: who holds which connection, until when, and given back exactly
-once.
+"""The exchanges under way with upstreams: who is at work where, until when, and freed exactly once.
 
-Owns time-outs by one sweep over all exchanges, not by a timer for each read, and the count of what is in
-flight. What an exchange says is `forward`'s and `tunnel`'s.
+Owns time-outs, by one sweep over all exchanges instead of a timer for each wait, and the count of what is in flight.
+What an exchange says is `attempt`'s; how connections are kept is `connections`'.
 """
 
 import asyncio
 import math
+from time import monotonic
+from typing import Protocol
 
+from services.proxy.connections import IdleConnections, UpstreamConnection
 from services.proxy.upstreams import Pool, State, Upstream
-from shared.httpcore.net.client import ClientConnection, Origin
-from shared.httpcore.net.pool import ConnectionPool
+from shared.httpcore.limits import DEFAULT_LIMITS, Limits
+from shared.httpcore.net.pipes import PipePool
 
 SWEEP_S = 0.1
-# How long a client may take for one part of a reply. The server cuts clients that read nothing for a minute; this
-# only catches what was forgotten.
-CLIENT_PATIENCE_S = 600.0
 
 
-class Exchange:
+class Exchange(Protocol):
     """One attempt of one request at one upstream, from the choice to the last byte."""
 
-    __slots__ = (
-        "_deadline", "_table", "connection", "has_timed_out", "is_over", "is_replying", "is_sent", "pool", "sender",
-        "upstream",
-    )  # fmt: skip
-
-    def __init__(self, table: "ExchangeTable", pool: Pool, upstream: Upstream) -> None:
-        self._table = table
-        self.pool = pool
-        self.upstream = upstream
-        self.connection: ClientConnection | None = None
-        self.sender: asyncio.Task[None] | None = None  # sends the request's body, if there is one
-        self.has_timed_out = False
-        self.is_over = False
-        self.is_sent = False  # the request, its body included
-        self.is_replying = False  # the reply's head is there
-        self._deadline = math.inf
-
-    def wait_at_most(self, timeout_s: float) -> None:
-        """The exchange is cut when this is not called again, and it does not end, within `timeout_s`."""
-        self._deadline = self._table.now() + timeout_s
-        self._table.watch_deadlines()
-
-    def wait_as_long_as_it_takes(self) -> None:
-        """No deadline, until one is set."""
-        self._deadline = math.inf
-
-    def expect_progress(self, timeout_s: float | None) -> None:
-        """As above, None for no deadline; without effect once the reply has begun, whose deadline counts
-        then.
-        """
-        if self.is_replying:
-            return
-        if timeout_s is None:
-            self.wait_as_long_as_it_takes()
-        else:
-            self.wait_at_most(timeout_s)
-
-    @property
-    def has_deadline(self) -> bool:
-        """Whether it will be cut at some time."""
-        return self._deadline != math.inf
-
-    def has_expired(self, now: float) -> bool:
-        """Whether the deadline has passed."""
-        return self._deadline <= now
+    deadline: float  # `expire` is called after it
 
     def expire(self) -> None:
-        """Time is over: whoever waits on the connection gets ConnectionClosed."""
-        self.has_timed_out = True
-        self.finish(reuse=False)
-
-    def finish(self, *, reuse: bool) -> None:
-        """The upstream is free again; the connection is kept when `reuse` and it can be. Safe to call
-        again.
-        """
-        if self.is_over:
-            return
-        self.is_over = True
-        if self.sender is not None and not self.sender.done():
-            self.sender.cancel()
-            reuse = False
-        self._table.end(self, reuse=reuse)
+        """It has waited too long."""
 
 
 class ExchangeTable:
-    """All exchanges under way, and the sweep that ends those that take too long."""
+    """All exchanges under way, and what they share: the idle connections, the pipes, and the sweep."""
 
-    def __init__(self, connections: ConnectionPool) -> None:
-        self.connections = connections
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.idle = IdleConnections()
+        self.pipes = PipePool()
+        self.limits = limits  # of the replies' heads
         self._loop = asyncio.get_running_loop()
         self._exchanges: set[Exchange] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self.now = self._loop.time
 
     def __len__(self) -> int:
         return len(self._exchanges)
 
-    def begin(self, pool: Pool, upstream: Upstream) -> Exchange:
-        """A new exchange with this upstream; it ends by `finish`."""
-        exchange = Exchange(self, pool, upstream)
+    def begin(self, exchange: Exchange, upstream: Upstream) -> None:
+        """The exchange is at work at this upstream until `end`."""
         upstream.in_flight += 1
         upstream.requests += 1
         self._exchanges.add(exchange)
-        return exchange
-
-    def watch_deadlines(self) -> None:
-        """Some exchange has a deadline: the sweep looks after it."""
         if self._sweep_timer is None:
             self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
 
-    def end(self, exchange: Exchange, *, reuse: bool) -> None:
-        """Called by `Exchange.finish` alone."""
+    def end(self, exchange: Exchange, pool: Pool, upstream: Upstream, kept: UpstreamConnection | None) -> None:
+        """The upstream is free again; `kept` is a connection that may serve another request."""
         self._exchanges.discard(exchange)
-        upstream = exchange.upstream
         upstream.in_flight -= 1
-        connection = exchange.connection
         is_gone = upstream.state is State.GONE
-        if connection is not None:
-            if reuse and not is_gone:
-                self.connections.release(connection)
+        if kept is not None:
+            if is_gone:
+                kept.close()
             else:
-                connection.close()
+                self.idle.put(kept)
         if is_gone:
-            exchange.pool.forget_gone()
-
-    def drop_idle(self, upstream: Upstream) -> None:
-        """The idle connections to an upstream that is gone are closed."""
-        self.connections.drop_origin(Origin(upstream.address.host, upstream.address.port))
+            pool.forget_gone()
 
     def _sweep(self) -> None:
+        """One look, ten times a second, at every exchange's deadline; none while nothing is under way or kept."""
         self._sweep_timer = None
-        now = self._loop.time()
-        for exchange in [each for each in self._exchanges if each.has_expired(now)]:
-            exchange.expire()
-        if any(each.has_deadline for each in self._exchanges):  # tunnels have none, and may stay for days
-            self.watch_deadlines()
+        now = monotonic()
+        for exchange in [each for each in self._exchanges if each.deadline <= now]:
+            if exchange in self._exchanges:
+                exchange.deadline = math.inf
+                exchange.expire()
+        if self.idle.sweep(now) or self._exchanges:
+            self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def close(self) -> None:
+        """Nothing is kept any more."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        self.idle.close()
+        self.pipes.close()

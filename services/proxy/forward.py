@@ -1,175 +1,379 @@
 """A request to an upstream and its reply back: choose, try, decide, try another. The story of one request.
 
-Owns the order of things. What is decided stands in values elsewhere: who may be chosen in `upstreams`, who
-is chosen in `policies`, what may be sent twice in `retries`, what the heads hold in `rewriting`. What waits
-on the network is in `attempt`, `relay` and `tunnel`.
+Owns the order of things, as a state machine that readiness callbacks drive: a small request and its reply cost no task
+and no future. What is decided stands in values elsewhere: who may be chosen in `upstreams`, who is chosen in
+`policies`, what may be sent twice in `retries`, what the heads hold in `rewriting` and `reply_heads`. One attempt is
+`attempt`'s, bodies on their way back are `relay`'s.
 """
 
 import logging
-import time
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
+from time import monotonic
+from weakref import WeakKeyDictionary
 
-from services.proxy.attempt import AttemptFailed, UpstreamRequest, ask, connect
+from services.proxy.attempt import Attempt, Stage
 from services.proxy.config_values import ForwardSettings
-from services.proxy.exchanges import Exchange, ExchangeTable
+from services.proxy.exchanges import ExchangeTable
 from services.proxy.failures import failure_response
+from services.proxy.field_lines import field_pairs
 from services.proxy.proxy_metrics import ProxyMetrics
-from services.proxy.relay import ReplyCutShort, respond, settle
-from services.proxy.request_body import RequestBody, body_too_large
+from services.proxy.relay import Collecting, Passing, Relay, Splicing, take_pipe
+from services.proxy.reply_heads import ReplyHead, ReplyHeads
+from services.proxy.request_body import RequestBody
 from services.proxy.retries import (
     NO_UPSTREAM,
     Failure,
     FailureKind,
     Resending,
+    RetryBudget,
     counts_as_try,
     may_retry,
     outcome_of,
 )
-from services.proxy.rewriting import (
-    TUNNEL_PROTOCOL,
-    HeaderPlan,
-    request_fields,
-    tunnel_fields,
-    upgrade_fields,
-    wants_tunnel,
-)
-from services.proxy.templates import RequestFacts
-from services.proxy.tunnel import TunnelUpgrade
+from services.proxy.revocation import Oversight
+from services.proxy.rewriting import TUNNEL_PROTOCOL, HeaderPlan, request_head, upgrade_fields, wants_tunnel
+from services.proxy.tunnel import HANDOVER_TIMEOUT_S, TunnelUpgrade
 from services.proxy.upstreams import Pool, Upstream
+from shared.httpcore.errors import HttpCoreError, HttpError
+from shared.httpcore.framing import LengthDecoder, response_body_decoder
 from shared.httpcore.message import Request, Response
-from shared.httpcore.parsing import ResponseHead
+from shared.httpcore.net.replying import ReplySide
+from shared.httpcore.serializing import BODILESS, serialize_fields
 
 _log = logging.getLogger("weaprous.proxy.forward")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a request goes, and how: which pool, as what request-target, with which fields."""
+    """Where requests go, and how: which pool, with which fields. `oversight` None: nobody's rights are at stake."""
 
     pool: Pool
-    target: str
     headers: HeaderPlan
     settings: ForwardSettings
     authorization: str | None = None
     extra_fields: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(slots=True)
-class _Story:
-    """What one request has been through so far."""
-
-    request: Request
-    destination: Destination
-    body: RequestBody | None
-    tried: set[Upstream] = field(default_factory=set)
-    must_be_fresh: bool = False
-    last_failure: Failure | None = None
-
-    def note(self, upstream: Upstream, failure: Failure) -> None:
-        """An upstream that failed is not asked again; a stale connection only means that a new one is due."""
-        self.last_failure = failure
-        self.must_be_fresh = True
-        if counts_as_try(failure):
-            self.tried.add(upstream)
-
-    def may_go_on(self) -> bool:
-        """Whether the request may be sent once more."""
-        failure, settings = self.last_failure, self.destination.settings
-        if failure is None:
-            return True
-        if settings.max_tries and len(self.tried) >= settings.max_tries:
-            return False
-        body = self.body
-        resending = Resending(self.request.method, body is None or body.is_at_hand, body is not None)
-        return may_retry(failure, resending, settings.retry_on)
+    oversight: Oversight | None = None
 
 
 class Forwarder:
     """Forwards requests over the connections of one table of exchanges."""
 
     def __init__(self, exchanges: ExchangeTable, metrics: ProxyMetrics) -> None:
-        self._exchanges = exchanges
-        self._metrics = metrics
+        self.exchanges = exchanges
+        self.metrics = metrics
+        self.heads = ReplyHeads(exchanges.limits)
+        self._budgets: WeakKeyDictionary[Pool, RetryBudget] = WeakKeyDictionary()
 
-    async def forward(self, request: Request, destination: Destination) -> Response:
-        """The reply for the client: an upstream's, or one that says why there is none.
+    def forward(self, request: Request, destination: Destination, target: str) -> "Forwarding":
+        """What makes the reply for the client: an upstream's, or one that says why there is none.
 
-        HttpError for what the client did wrong. Cancelling it frees the upstream at once.
+        `target` is the request-target for the upstream. HttpError for what the client did wrong.
         """
-        limit = destination.settings.max_body_bytes
-        if limit is not None and (request.content_length or 0) > limit:
-            raise body_too_large(limit)
-        body = RequestBody(request, limit) if request.has_body else None
-        story = _Story(request, destination, body)
-        while story.may_go_on():
-            upstream = destination.pool.choose(story.tried)
-            if upstream is None:
-                break
-            if story.last_failure is not None:
-                self._metrics.count_retry(destination.pool)
-            try:
-                return await self._attempt(story, upstream)
-            except AttemptFailed as error:
-                self._note_failure(story, upstream, error.failure)
-        outcome = outcome_of(story.last_failure) if story.last_failure is not None else NO_UPSTREAM
-        return failure_response(request, outcome, "upstream")
+        forwarding = Forwarding(self, request, destination, target)
+        if request.has_body:
+            forwarding.request_body = RequestBody(request, destination.settings.max_body_bytes)
+        return forwarding
 
-    async def _attempt(self, story: _Story, upstream: Upstream) -> Response:
-        exchange = self._exchanges.begin(story.destination.pool, upstream)
+    def may_retry(self, pool: Pool) -> bool:
+        """Whether the pool's budget allows that one of its requests is sent again."""
+        now, requests = monotonic(), sum(upstream.requests for upstream in pool.upstreams)
+        budget = self._budgets.get(pool)
+        if budget is None:
+            budget = self._budgets[pool] = RetryBudget(requests, now)
+        return budget.withdraw(requests, now)
+
+
+class Forwarding(Attempt):
+    """One request, over all its attempts, until the client has the reply."""
+
+    __slots__ = (
+        "_destination",
+        "_forwarder",
+        "_is_beginning",
+        "_is_head_out",
+        "_last_failure",
+        "_must_be_fresh",
+        "_relay",
+        "_reply",
+        "_target",
+        "_tried",
+    )
+
+    _reply: ReplyHead
+
+    def __init__(self, forwarder: Forwarder, request: Request, destination: Destination, target: str) -> None:
+        super().__init__(request, destination.pool, destination.settings, forwarder.exchanges, forwarder.heads)
+        self._forwarder = forwarder
+        self._destination = destination
+        self._target = target
+        self._tried: tuple[Upstream, ...] = ()
+        self._last_failure: Failure | None = None
+        self._must_be_fresh = False
+        self._relay: Relay | None = None
+        self._is_beginning = True
+        self._is_head_out = False
+
+    # --- what the client's connection says (Deferred) ----------------------------------------------------------
+
+    def begin(self, client: ReplySide, request: Request) -> None:
+        """See Deferred."""
+        self.client = client
         try:
-            return await self._exchange(story, exchange)
-        except BaseException:
-            exchange.finish(reuse=False)
-            await settle(exchange.sender)  # it reads the client's body, as the next attempt's will
-            raise
+            self._try_one()
+        except Exception:
+            self._crash()
+        self._is_beginning = False
 
-    async def _exchange(self, story: _Story, exchange: Exchange) -> Response:
-        request, destination = story.request, story.destination
-        settings = destination.settings
-        await connect(exchange, self._exchanges, settings.connect_timeout_s, fresh=story.must_be_fresh)
-        destination.pool.note_connected(exchange.upstream, time.monotonic())
-        is_tunnel = wants_tunnel(request)
-        head = await ask(exchange, _upstream_request(story, exchange.upstream, is_tunnel), settings)
-        self._metrics.count_reply(exchange.upstream, destination.pool, head.status)
-        if head.status == 101:
-            return _tunnel(exchange, head, is_asked_for=is_tunnel)
+    def resume(self) -> None:
+        """See Deferred."""
         try:
-            return await respond(exchange, request, head, settings.read_timeout_s)
-        except ReplyCutShort:
-            kind = FailureKind.REPLY_TIMED_OUT if exchange.has_timed_out else FailureKind.CLOSED
-            raise AttemptFailed(Failure(kind, "cut short inside the reply", has_reply_begun=True)) from None
+            if self._relay is not None:
+                self._relay.resume()
+        except Exception:
+            self._crash()
 
-    def _note_failure(self, story: _Story, upstream: Upstream, failure: Failure) -> None:
-        pool = story.destination.pool
-        story.note(upstream, failure)
+    def abandon(self) -> None:
+        """See Deferred: the upstream is freed at once."""
+        self._stop_relay()
+        self._free(reuse=False)
+        self.stage = Stage.OVER
+
+    # --- choosing, and choosing again --------------------------------------------------------------------------
+
+    def _try_one(self) -> None:
+        upstream = self.pool.choose(self._tried)
+        if upstream is not None:
+            self._go_to(upstream, fresh=self._must_be_fresh)
+            return
+        failure = self._last_failure
+        outcome = outcome_of(failure) if failure is not None else NO_UPSTREAM
+        self._answer(failure_response(self.request, outcome, "upstream"))
+
+    def _on_failure(self, failure: Failure) -> None:
+        """An upstream that failed is not asked again; a stale connection only means that a new one is due."""
+        upstream, pool = self.upstream, self.pool
+        self._last_failure = failure
+        self._must_be_fresh = True
         if failure.kind in (FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT):
-            pool.note_failure(upstream, time.monotonic(), failure.detail)
+            pool.note_failure(upstream, monotonic(), failure.detail)
         if counts_as_try(failure):
-            upstream.last_problem = failure.detail
-            self._metrics.count_failure(upstream, pool, failure.kind.value)
-            extra = {
-                "pool": pool.name,
-                "upstream": upstream.name,
-                "cause": failure.kind.value,
-                "reason": failure.detail,
-                "request_id": story.request.id,
-            }
-            _log.warning("an attempt failed", extra=extra)
+            self._tried = (*self._tried, upstream)
+            self._tell(upstream, failure)
+        if self._may_go_on(failure):
+            self._forwarder.metrics.count_retry(pool)
+            self._try_one()
+        else:
+            self._answer(failure_response(self.request, outcome_of(failure), "upstream"))
 
+    def _tell(self, upstream: Upstream, failure: Failure) -> None:
+        upstream.last_problem = failure.detail
+        self._forwarder.metrics.count_failure(upstream, self.pool, failure.kind.value)
+        extra = {
+            "pool": self.pool.name,
+            "upstream": upstream.name,
+            "cause": failure.kind.value,
+            "reason": failure.detail,
+            "request_id": self.request.id,
+        }
+        _log.warning("an attempt failed", extra=extra)
 
-def _upstream_request(story: _Story, upstream: Upstream, is_tunnel: bool) -> UpstreamRequest:
-    destination = story.destination
-    facts = RequestFacts(story.request, upstream.name)
-    fields = request_fields(facts, destination.headers, upstream.authorization or destination.authorization)
-    fields += destination.extra_fields
-    if is_tunnel:
-        fields += upgrade_fields(TUNNEL_PROTOCOL)
-    return UpstreamRequest(story.request.method, destination.target, fields, story.body)
+    def _may_go_on(self, failure: Failure) -> bool:
+        settings, body = self.settings, self.request_body
+        if settings.max_tries and len(self._tried) >= settings.max_tries:
+            return False
+        resending = Resending(self.request.method, body is None or body.is_at_hand, body is not None)
+        if not may_retry(failure, resending, settings.retry_on):
+            return False
+        return not counts_as_try(failure) or self._forwarder.may_retry(self.pool)
 
+    def on_body_failed(self, error: HttpCoreError) -> None:
+        """See SenderOwner: it is the client's fault, so it is told; too late for that, its reply is cut."""
+        if self.stage is not Stage.ASKING:
+            self._cut("the client's body broke off")
+            return
+        self._free(reuse=False)
+        if isinstance(error, HttpError):
+            self._answer(self.client.error_reply(self.request, error))
+        else:
+            self.client.abort()  # it is leaving
 
-def _tunnel(exchange: Exchange, head: ResponseHead, *, is_asked_for: bool) -> Response:
-    """RFC 9110 §15.2.2: a 101 answers a request that asked for it, and names what was asked for."""
-    if not is_asked_for or head.headers.tokens("upgrade") != [TUNNEL_PROTOCOL]:
-        detail = "got a 101 that nobody asked for"
-        raise AttemptFailed(Failure(FailureKind.BAD_REPLY, detail, has_reply_begun=True))
-    return TunnelUpgrade(tunnel_fields(head.headers), exchange)
+    # --- the request's head ------------------------------------------------------------------------------------
+
+    def _request_head(self) -> bytes:
+        destination, upstream = self._destination, self.upstream
+        authorization = upstream.authorization or destination.authorization
+        head = request_head(self.request, self._target, upstream.name, destination.headers, authorization)
+        if destination.extra_fields:
+            head += serialize_fields(destination.extra_fields).encode("latin-1")
+        if self.request.upgrade and wants_tunnel(self.request):
+            head += upgrade_fields(TUNNEL_PROTOCOL)
+        return head
+
+    # --- the reply ---------------------------------------------------------------------------------------------
+
+    def _on_head(self, head: ReplyHead, data: bytes) -> None:
+        self.stage = Stage.REPLYING
+        self._reply = head
+        self._forwarder.metrics.count_reply(self.upstream, self.pool, head.status)
+        if head.status == 101:
+            self._switch(head, data[head.size :])
+            return
+        length = head.content_length
+        if head.status in BODILESS or self.request.method == "HEAD":
+            self.send_whole(b"", is_clean=len(data) == head.size)
+        elif length is not None and len(data) - head.size >= length:
+            end = head.size + length
+            self.send_whole(data[head.size : end], is_clean=len(data) == end)
+        else:
+            self.deadline = monotonic() + self.settings.read_timeout_s
+            relay = self._relay = self._choose_relay(head)
+            relay.begin(data[head.size :])
+
+    def _choose_relay(self, head: ReplyHead) -> Relay:
+        length = head.content_length
+        if length is not None and length <= Collecting.MAX_BYTES:
+            return Collecting(self, length)
+        if length is not None and self._destination.oversight is None and (pipe := take_pipe(self, length)) is not None:
+            return Splicing(self, length, pipe)
+        return Passing(self, response_body_decoder(self.request.method, head.status, head.is_chunked, length))
+
+    def pass_rest(self, left: int, sent_bytes: int) -> None:
+        """The rest of a body that could not be spliced is copied."""
+        self._stop_relay()
+        self._relay = Passing(self, LengthDecoder(left), sent_bytes)
+
+    def send_whole(self, body: bytes, *, is_clean: bool) -> None:
+        """The reply is complete: head and body go out in one call. `is_clean`: nothing came after it."""
+        client, request, head = self.client, self.request, self._reply
+        is_endless = head.is_chunked or (head.content_length is None and head.status not in BODILESS)
+        output = self.reply_head(is_endless=is_endless) + body
+        self._relay = None
+        self._free(reuse=is_clean and head.keep_alive and (not is_endless or head.is_chunked))
+        self.stage = Stage.OVER
+        client.output.write(output)
+        client.finish(request, head.status, len(body))
+        if not self._is_beginning:
+            client.advance()
+
+    def reply_head(self, *, is_endless: bool) -> bytes:
+        """The head for the client. `is_endless`: its body has no length, so it is chunked, or ends by closing."""
+        client, request, head = self.client, self.request, self._reply
+        is_chunked = is_endless and request.version_minor == 1
+        lines = head.field_lines
+        oversight = self._destination.oversight
+        if oversight is not None or client.server.router.alters_replies:
+            lines = self._decorated(head, oversight)
+        if not head.has_date:
+            lines += b"Date: %b\r\n" % client.server.http_date().encode("ascii")
+        if is_chunked:
+            lines += b"Transfer-Encoding: chunked\r\n"
+        connection = client.connection_field(request, ends_by_closing=is_endless and not is_chunked)
+        self._is_head_out = True
+        return b"%b%b%bX-Request-Id: %b\r\n\r\n" % (head.start, lines, connection, request.id.encode("ascii"))
+
+    def _decorated(self, head: ReplyHead, oversight: Oversight | None) -> bytes:
+        """The field lines as the hooks leave them, which know nothing of lines."""
+        response = Response(head.status, b"", None, field_pairs(head.field_lines))
+        if oversight is not None:
+            oversight.decorate(self.request, response)
+        self.client.server.router.decorate(self.request, response)
+        return serialize_fields(response.headers).encode("latin-1")
+
+    def _take_body(self, data: bytes) -> None:
+        oversight = self._destination.oversight
+        if oversight is not None and not oversight.may_stay():
+            self._cut("the session is over")
+        elif self._relay is not None:
+            self._relay.on_data(data)
+
+    def _on_body_cut(self, detail: str) -> None:
+        if self.stage is Stage.TUNNELLING:  # the client has not taken its 101
+            self.client.abort()
+        elif self._relay is not None:
+            self._relay.on_end(detail)
+
+    def end_reply(self, sent_bytes: int, *, reuse: bool) -> None:
+        """The relay has written the whole reply."""
+        client = self.client
+        self._stop_relay()
+        self._free(reuse=reuse and self._reply.keep_alive)
+        self.stage = Stage.OVER
+        client.finish(self.request, self._reply.status, sent_bytes)
+        client.advance()
+
+    def cut_reply(self, detail: str, sent_bytes: int = 0, *, is_broken: bool = False) -> None:
+        """The upstream broke off, or broke the rules (`is_broken`), inside the body. The client sees its reply cut as
+        well, if it has any of it; else it gets a proper 502 or 504.
+        """
+        self._stop_relay()
+        if not self._is_head_out:
+            kind = FailureKind.REPLY_TIMED_OUT if self.has_timed_out else FailureKind.CLOSED
+            kind = FailureKind.BAD_REPLY if is_broken else kind
+            self._fail(Failure(kind, f"cut short inside the reply: {detail}", has_reply_begun=True))
+            return
+        extra = {"upstream": self.upstream.name, "reason": detail, "request_id": self.request.id}
+        _log.warning("a reply was cut short", extra=extra)
+        self._cut(detail, sent_bytes)
+
+    def _cut(self, detail: str, sent_bytes: int = 0) -> None:
+        self._stop_relay()
+        self._free(reuse=False)
+        self.stage = Stage.OVER
+        self.client.finish(self.request, self._reply.status, sent_bytes, cut=True)
+
+    def _stop_relay(self) -> None:
+        if self._relay is not None:
+            self._relay.stop()
+            self._relay = None
+
+    # --- tunnels -----------------------------------------------------------------------------------------------
+
+    def _switch(self, head: ReplyHead, early: bytes) -> None:
+        """RFC 9110 §15.2.2: a 101 answers a request that asked for it, and names what was asked for."""
+        if not wants_tunnel(self.request) or not head.switches_to_tunnel:
+            detail = "got a 101 that nobody asked for"
+            self._fail(Failure(FailureKind.BAD_REPLY, detail, has_reply_begun=True))
+            return
+        connection, self.connection = self.connection, None
+        assert connection is not None
+        self.stage = Stage.TUNNELLING
+        self.deadline = monotonic() + HANDOVER_TIMEOUT_S
+        pairs = [pair for pair in field_pairs(head.field_lines) if pair[0].lower() != "date"]
+        upgrade: Response = TunnelUpgrade(pairs, self, connection.release_socket(), early)
+        oversight = self._destination.oversight
+        if oversight is not None:
+            upgrade = oversight.limit(upgrade)
+        self._answer(upgrade)
+
+    def on_tunnel_begun(self) -> None:
+        """See TunnelOwner: it may be silent for hours."""
+        self.deadline = math.inf
+
+    def on_tunnel_ended(self) -> None:
+        """See TunnelOwner."""
+        self._free(reuse=False)
+        self.stage = Stage.OVER
+
+    # --- replies of our own ------------------------------------------------------------------------------------
+
+    def _answer(self, response: Response) -> None:
+        oversight = self._destination.oversight
+        if oversight is not None:
+            oversight.decorate(self.request, response)
+        if self.stage is Stage.CHOOSING:
+            self.stage = Stage.OVER
+        self.client.reply(self.request, response)
+        if not self._is_beginning:
+            self.client.advance()
+
+    def _crash(self) -> None:
+        self._stop_relay()
+        response = self.client.internal_error(self.request, "forwarding")
+        if self.stage is Stage.OVER:
+            return
+        if self._is_head_out:
+            self._cut("something went wrong here")
+        else:
+            self._free(reuse=False)
+            self._answer(response)

@@ -9,14 +9,16 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from services.proxy.config_values import PoolConfig, ProxyConfig
+from services.proxy.config_values import LocationConfig, PoolConfig, ProxyConfig
 from services.proxy.discovery import Addresses, Discovery, Lookup, look_up, members_of
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.forward import Destination
 from services.proxy.health import HealthChecks
-from services.proxy.routing import Route, RouteTable, upstream_target
+from services.proxy.routing import Decision, RouteTable
 from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Pool, PoolEvent, Publish
-from shared.httpcore.message import Request
+
+MAX_KEPT_DECISIONS = 4096
+MAX_KEPT_PATH = 256  # characters
 
 
 class Gateway:
@@ -26,6 +28,8 @@ class Gateway:
         self.config = ProxyConfig((), ())
         self.table = RouteTable(self.config)
         self.pools: dict[str, Pool] = {}
+        self._decisions: dict[tuple[str, str], Decision] = {}
+        self._destinations: dict[int, Destination] = {}  # by the id of a location of `config`
         self._exchanges = exchanges
         self._tell = tell
         self._annotations: Mapping[Address, Annotation] = {}
@@ -46,6 +50,8 @@ class Gateway:
         table = RouteTable(config)
         before, self.pools = self.pools, {each.name: self._pool_for(each) for each in config.pools}
         self.config, self.table = config, table
+        self._decisions.clear()
+        self._destinations.clear()
         for name, pool in before.items():
             if name not in self.pools:
                 pool.set_members({}, time.monotonic())
@@ -60,16 +66,29 @@ class Gateway:
         pool.configure(config, time.monotonic())
         return pool
 
-    def destination(self, request: Request, route: Route) -> Destination:
-        """Where a request that this route takes goes."""
-        location = route.location
-        return Destination(
-            pool=self.pools[location.pool],
-            target=upstream_target(request.target, request.query, route),
-            headers=location.headers,
-            settings=location.settings,
-            authorization=location.authorization,
-        )
+    def find(self, host: str, raw_path: str) -> Decision:
+        """The rule for a Host value and a path; see `RouteTable.find`. What was asked before is remembered."""
+        key = host, raw_path
+        decision = self._decisions.get(key)
+        if decision is None:
+            decision = self.table.find(host, raw_path)
+            if len(raw_path) <= MAX_KEPT_PATH:
+                if len(self._decisions) >= MAX_KEPT_DECISIONS:
+                    self._decisions.clear()
+                self._decisions[key] = decision
+        return decision
+
+    def destination(self, location: LocationConfig) -> Destination:
+        """Where the requests that this location takes go."""
+        destination = self._destinations.get(id(location))
+        if destination is None:
+            destination = self._destinations[id(location)] = Destination(
+                pool=self.pools[location.pool],
+                headers=location.headers,
+                settings=location.settings,
+                authorization=location.authorization,
+            )
+        return destination
 
     def annotate(self, annotations: Mapping[Address, Annotation]) -> None:
         """What the tracker says of backends from now on; of those not named it says nothing."""
@@ -99,7 +118,7 @@ class Gateway:
     def on_event(self, event: PoolEvent) -> None:
         """What follows from something that happened to an upstream, of whatever pool."""
         if event.kind == "left":
-            self._exchanges.drop_idle(event.upstream)
+            self._exchanges.idle.drop(event.upstream)
         self._sync_health_soon()
         self._tell(event)
 

@@ -4,22 +4,24 @@ Thin: a request becomes a destination (`gateway`, `mesh`) and is forwarded, or i
 `live`. Who may use the proxy's own paths is `access`'s to say.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from services.proxy.access import Access, Visitor
 from services.proxy.forward import Destination, Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.mesh import Mesh
-from services.proxy.revocation import Revocation
-from services.proxy.routing import BadPathError, NoRoute, SlashRedirect
+from services.proxy.revocation import Oversight, Revocation
+from services.proxy.routing import BadPathError, NoRoute, SlashRedirect, upstream_target
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import RouteOptions, Router
 
-FORWARDING: RouteOptions = {"stream_body": True, "abandonable": True}
+FORWARDING: RouteOptions = {"stream_body": True}
 
 VisitorHandler = Callable[[Request, Visitor], Response]
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Response]
+FindDestination = Callable[[Request, Visitor, Oversight], tuple[Destination, str]]
 
 
 class SiteHandler:
@@ -33,12 +35,13 @@ class SiteHandler:
         """The router forwards what it has no route for."""
         router.set_fallback(self.handle, **FORWARDING)
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Response:
         """The upstream's reply; 421 for an unknown host, 404 where no location takes the path."""
         if request.target == "*":  # OPTIONS * asks about this server (RFC 9110 §9.3.7)
             return Response(204)
+        gateway = self._gateway
         try:
-            decision = self._gateway.table.find(request.host, request.raw_path)
+            decision = gateway.find(request.host, request.raw_path)
         except BadPathError as error:
             raise HttpError(400, "bad_path", str(error)) from None
         if isinstance(decision, SlashRedirect):
@@ -46,7 +49,9 @@ class SiteHandler:
             return Response.redirect(decision.location + query, 301)
         if isinstance(decision, NoRoute):
             raise _no_route(request, decision)
-        return await self._forwarder.forward(request, self._gateway.destination(request, decision))
+        location = decision.location
+        target = request.target if location.uri is None else upstream_target(request.target, request.query, decision)
+        return self._forwarder.forward(request, gateway.destination(location), target)
 
 
 def _no_route(request: Request, decision: NoRoute) -> HttpError:
@@ -70,7 +75,7 @@ class OwnPaths:
             visitor = self._access.check(request)
             if isinstance(visitor, Response):
                 return visitor
-            response = self._limit(handle(request, visitor), visitor, ())
+            response = self._oversee(visitor, ()).limit(handle(request, visitor))
             self._access.decorate(request, response)
             return response
 
@@ -94,22 +99,22 @@ class OwnPaths:
         for path in ("/peers", "/peers/{peer_id}", "/peers/{peer_id}/{rest:path}"):
             self._router.add("*", path, to_peer, **FORWARDING)
 
-    def _forwarding(self, find_destination: Callable[[Request, Visitor], Destination], forwarder: Forwarder) -> Handler:
-        async def handle_mesh(request: Request) -> Response:
+    def _forwarding(self, find_destination: FindDestination, forwarder: Forwarder) -> Handler:
+        def handle_mesh(request: Request) -> Response:
             visitor = self._access.check(request)
             if isinstance(visitor, Response):
-                response = visitor
-            else:
-                response = await forwarder.forward(request, find_destination(request, visitor))
-                response = self._limit(response, visitor, _peers_at_stake(request, visitor))
-            self._access.decorate(request, response)
-            return response
+                self._access.decorate(request, visitor)
+                return visitor
+            oversight = self._oversee(visitor, _peers_at_stake(request, visitor))
+            destination, target = find_destination(request, visitor, oversight)
+            return forwarder.forward(request, destination, target)
 
         return handle_mesh
 
-    def _limit(self, response: Response, visitor: Visitor, peers: Iterable[str]) -> Response:
+    def _oversee(self, visitor: Visitor, peers: Iterable[str]) -> Oversight:
         """What outlasts its head ends when the visitor's session does, or one of these peers is no longer his."""
-        return self._revocation.limit(response, lambda: self._access.still_allows(visitor, peers))
+        may_stay = partial(self._access.still_allows, visitor, peers)
+        return Oversight(self._revocation, may_stay, self._access.decorate)
 
 
 def _peers_at_stake(request: Request, visitor: Visitor) -> tuple[str, ...]:

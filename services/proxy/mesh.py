@@ -15,6 +15,7 @@ from services.proxy.access import Visitor
 from services.proxy.annotations import backend_annotations, peer_addresses
 from services.proxy.config_values import ForwardSettings, PoolConfig
 from services.proxy.forward import Destination
+from services.proxy.revocation import Oversight
 from services.proxy.rewriting import make_header_plan
 from services.proxy.templates import parse_template
 from services.proxy.upstreams import Address, Annotation, Member, Pool, Publish
@@ -95,14 +96,15 @@ class Mesh:
         """Where each peer is that may be routed to."""
         return self._addresses
 
-    def to_tracker(self, request: Request, visitor: Visitor) -> Destination:
-        """Where a request below /tracker goes."""
+    def to_tracker(self, request: Request, visitor: Visitor, oversight: Oversight) -> tuple[Destination, str]:
+        """Where a request below /tracker goes, and as what request-target."""
         target = self._base_path + request.target
         key = self._keys.tracker if self._keys is not None else None
-        return _destination(self._tracker_pool, target, _proof(key, visitor, request, "tracker", target))
+        proof = _proof(key, visitor, request, "tracker", target)
+        return Destination(self._tracker_pool, _HEADERS, _SETTINGS, None, proof, oversight), target
 
-    def to_peer(self, request: Request, visitor: Visitor) -> Destination:
-        """Where a request below /peers goes. HttpError 403 for another user's peer, 404 for an unknown one."""
+    def to_peer(self, request: Request, visitor: Visitor, oversight: Oversight) -> tuple[Destination, str]:
+        """Where a request below /peers goes, and as what. HttpError 403 for another user's peer, 404 for an unknown."""
         match = _PEER_PATH.fullmatch(request.raw_path)
         if match is None:
             raise HttpError(404, "peer_not_found", "got a path that holds no peer's id after /peers/")
@@ -112,7 +114,8 @@ class Mesh:
         pool = self._pool_of(peer_id)
         target = (match[2] or "/") + ("?" + request.query if "?" in request.target else "")
         key = self._keys.p2p if self._keys is not None else None
-        return _destination(pool, target, _proof(key, visitor, request, f"peer:{peer_id}", target))
+        proof = _proof(key, visitor, request, f"peer:{peer_id}", target)
+        return Destination(pool, _HEADERS, _SETTINGS, None, proof, oversight), target
 
     def _pool_of(self, peer_id: str) -> Pool:
         address = self._addresses.get(peer_id)
@@ -154,10 +157,6 @@ def _pool_of_one(name: str, address: Address, tell: Publish) -> Pool:
     pool = Pool(PoolConfig(name, ()), tell)
     pool.set_members({address: Member()}, time.monotonic())
     return pool
-
-
-def _destination(pool: Pool, target: str, proof: tuple[tuple[str, str], ...]) -> Destination:
-    return Destination(pool, target, _HEADERS, _SETTINGS, extra_fields=proof)
 
 
 def _proof(

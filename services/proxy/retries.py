@@ -70,6 +70,10 @@ _TOLD = {
     FailureKind.REPLY_TIMED_OUT: (504, "the upstream did not reply in time"),
     FailureKind.BAD_REPLY: (502, "the upstream's reply breaks the rules of HTTP"),
 }
+BUDGET_SHARE = 0.2  # of a pool's requests
+BUDGET_FLOOR = 100.0  # so many may be sent again however few requests there are,
+BUDGET_FLOOR_PER_S = 10.0  # and so many a second once these are used up
+BUDGET_MAX = 1000.0  # saved up at most
 _CONNECTING = frozenset({FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT})
 _LATE = frozenset({FailureKind.SEND_TIMED_OUT, FailureKind.REPLY_TIMED_OUT})
 
@@ -95,6 +99,31 @@ def _is_unlikely_sent(failure: Failure, resending: Resending) -> bool:
     browsers; but nothing with a body is risked on it.
     """
     return failure.delivery is Delivery.UNKNOWN and not resending.has_body
+
+
+class RetryBudget:
+    """How often one pool's requests may be sent again: a share of all requests, and a few a second in any case.
+
+    Without it every request to a pool in trouble becomes several, just when it can bear them least.
+    """
+
+    def __init__(self, requests: int, now: float) -> None:
+        """`requests`: how many the pool has had so far. A new budget has its floor."""
+        self._requests = requests
+        self._seen_at = now
+        self._tokens = BUDGET_FLOOR
+
+    def withdraw(self, requests: int, now: float) -> bool:
+        """Whether one more may be sent again, when the pool has had so many in all."""
+        earned = max(0, requests - self._requests) * BUDGET_SHARE
+        self._tokens = min(BUDGET_MAX, self._tokens + earned)
+        if self._tokens < BUDGET_FLOOR:
+            self._tokens = min(BUDGET_FLOOR, self._tokens + (now - self._seen_at) * BUDGET_FLOOR_PER_S)
+        self._requests, self._seen_at = requests, now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 def counts_as_try(failure: Failure) -> bool:

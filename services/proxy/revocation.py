@@ -5,14 +5,28 @@ Owns when is looked again, and the cut. Whether somebody still may is `access`'s
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from shared.httpcore.errors import ConnectionClosed
-from shared.httpcore.message import Response, StreamingResponse, Upgrade
+from shared.httpcore.message import Request, Response, StreamingResponse, Upgrade
 from shared.httpcore.net.stream import Stream
 
 SWEEP_S = 0.5  # besides, the users file is looked at once a second at most
 
 MayStay = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Oversight:
+    """What holds for everything that is sent to one visitor: how long, and what the hooks add to it."""
+
+    revocation: "Revocation"
+    may_stay: MayStay
+    decorate: Callable[[Request, Response], None]
+
+    def limit(self, response: Response) -> Response:
+        """The same reply; what goes on after its head goes on while the visitor may stay."""
+        return self.revocation.limit(response, self.may_stay)
 
 
 class Revocation:

@@ -1,17 +1,19 @@
-"""What changes in a head on its way through: which fields are dropped, which are added. Values in, values
-out.
+"""What changes in a head on its way through: which field lines go, which come, in bytes. Values in, values out.
 
-Owns the fields that the proxy writes by itself. The request-target is `routing`'s, variables are
-`templates`'.
+A line that was found valid passes as it came unless it must go (see `field_lines`), and what was made of a client's
+fields is kept for its next request with the same ones. The request-target is `routing`'s, variables are `templates`'.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from services.proxy.field_lines import DropRule, make_drop_rule, without
 from services.proxy.templates import RequestFacts, Template, parse_template
-from shared.httpcore.headers import HOP_BY_HOP, Headers, without_hop_by_hop
+from shared.httpcore.headers import HOP_BY_HOP
 from shared.httpcore.message import Request
+from shared.httpcore.serializing import serialize_field
 
+REQUEST_ID_FIELD = "X-Request-Id"
 # Deliberate: X-Forwarded-For and Forwarded that a client sends are not believed, so they are replaced rather than
 # continued. Behind another proxy, `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;` continues them.
 OWN_FIELDS: tuple[tuple[str, Template], ...] = tuple(
@@ -22,67 +24,107 @@ OWN_FIELDS: tuple[tuple[str, Template], ...] = tuple(
         ("X-Forwarded-Proto", "$scheme"),
         ("X-Forwarded-Host", "$http_host"),
         ("X-Real-IP", "$remote_addr"),
-        ("X-Request-Id", "$request_id"),
+        (REQUEST_ID_FIELD, "$request_id"),
     )
 )
 # RFC 9110 §10.1.1: Expect is answered here, by the 100 (Continue) that comes when the body is wanted.
 NEVER_FORWARDED = HOP_BY_HOP | {"expect", "forwarded"}
-# Date, Content-Length and X-Request-Id are written by our own server.
-NEVER_RETURNED = HOP_BY_HOP | {"content-length", "date", "x-request-id"}
 TUNNEL_PROTOCOL = "websocket"
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderPlan:
-    """What becomes of the fields of the requests of one place. `dropped` is in lower case."""
+    """What becomes of the fields of the requests of one place."""
 
-    added: tuple[tuple[str, Template], ...]
-    dropped: frozenset[str]
+    host: Template
+    steady: tuple[tuple[str, Template], ...]  # rendered once for all requests with the same fields
+    varying: tuple[tuple[str, Template], ...]  # rendered for each
+    has_request_id: bool  # the field is the request's id and nothing else, as nearly always
+    sets_authorization: bool
+    dropped: DropRule
+    dropped_with_authorization: DropRule
 
 
 def make_header_plan(set_headers: Sequence[tuple[str, Template]] = (), dropped: Iterable[str] = ()) -> HeaderPlan:
-    """The plan for a place's `proxy_set_header` lines, which come before the proxy's own fields of the same
-    name.
+    """The plan for a place's `proxy_set_header` lines, which replace the proxy's own fields of the same name.
 
-    An empty value drops the field, as in nginx; an empty Host is the upstream's. `dropped` names more
-    fields that must not pass.
+    An empty value drops the field, as in nginx; an empty Host is the upstream's. `dropped` names more fields that must
+    not pass.
     """
     chosen = {name.lower() for name, _ in set_headers}
     added = [pair for pair in OWN_FIELDS if pair[0].lower() not in chosen]
     added += [pair for pair in set_headers if not pair[1].is_empty or pair[0].lower() == "host"]
-    names = chosen | {name.lower() for name, _ in OWN_FIELDS} | {name.lower() for name in dropped}
-    return HeaderPlan(tuple(added), NEVER_FORWARDED | names)
+    own_id = OWN_FIELDS[-1]
+    others = [pair for pair in added if pair is not own_id and pair[0].lower() != "host"]
+    names = NEVER_FORWARDED | chosen | {name.lower() for name, _ in OWN_FIELDS} | {name.lower() for name in dropped}
+    return HeaderPlan(
+        host=next(template for name, template in reversed(added) if name.lower() == "host"),
+        steady=tuple(pair for pair in others if pair[1].is_steady),
+        varying=tuple(pair for pair in others if not pair[1].is_steady),
+        has_request_id=own_id in added,
+        sets_authorization="authorization" in chosen,
+        dropped=make_drop_rule(names),
+        dropped_with_authorization=make_drop_rule(names | {"authorization"}),
+    )
 
 
-def request_fields(facts: RequestFacts, plan: HeaderPlan, authorization: str | None = None) -> list[tuple[str, str]]:
-    """The fields for the upstream. `authorization` is that of the `proxy_pass` URL and replaces the
-    client's.
+def request_head(request: Request, target: str, upstream: str, plan: HeaderPlan, authorization: str | None) -> bytes:
+    """The request line and the fields for an upstream, without the empty line after them. ValueError for a field that
+    can't be written.
 
-    Hop-by-hop fields and those that Connection names go first (RFC 9110 §7.6.1), so that no client can make
-    the proxy drop a field of its own.
+    `upstream` is its `host:port`; `authorization` that of the `proxy_pass` URL, which replaces the client's.
     """
-    request = facts.request
-    dropped = plan.dropped
-    if authorization is not None:
-        dropped |= {"authorization"}
-    fields = without_hop_by_hop(request.headers, dropped)
-    is_set = False
-    for name, template in plan.added:
-        value = template.render(facts)
-        lower = name.lower()
-        is_set = is_set or lower == "authorization"
-        if lower == "host":
-            fields.insert(0, (name, value or facts.upstream))  # RFC 9110 §7.2: Host first
-        elif value:
-            fields.append((name, value))
-    if authorization is not None and not is_set:
-        fields.append(("Authorization", authorization))
-    return fields
+    cached = request.fields.derived
+    if type(cached) is _Cached and cached.plan is plan and cached.authorization == authorization:
+        lines = cached.lines
+    else:
+        lines = _steady_lines(request, upstream, plan, authorization)
+    host = b""
+    if not lines.startswith(b"Host:"):
+        facts = RequestFacts(request, upstream)
+        host = _line("Host", plan.host.render(facts) or upstream)  # RFC 9110 §7.2: Host first
+    head = f"{request.method} {target} HTTP/1.1\r\n".encode("ascii") + host + lines
+    if plan.varying:
+        facts = RequestFacts(request, upstream)
+        head += b"".join([_line(name, template.render(facts)) for name, template in plan.varying])
+    if plan.has_request_id:
+        head += b"X-Request-Id: %b\r\n" % request.id.encode("ascii")
+    return head
 
 
-def upgrade_fields(protocol: str) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    """What one plan makes of the fields of a client, beside what varies."""
+
+    plan: HeaderPlan
+    authorization: str | None
+    lines: bytes
+
+
+def _steady_lines(request: Request, upstream: str, plan: HeaderPlan, authorization: str | None) -> bytes:
+    """Hop-by-hop fields and those that Connection names go first (RFC 9110 §7.6.1), so that no client can make the
+    proxy drop a field of its own.
+    """
+    facts = RequestFacts(request, upstream)
+    rule = plan.dropped if authorization is None else plan.dropped_with_authorization
+    host = plan.host.render(facts) if plan.host.is_steady else ""
+    parts = [_line("Host", host), without(request.field_lines, rule)]
+    parts += [_line(name, template.render(facts)) for name, template in plan.steady]
+    if authorization is not None and not plan.sets_authorization:
+        parts.append(_line("Authorization", authorization))
+    lines = b"".join(parts)
+    if request.host == request.fields.host:  # else it came with the request-target
+        request.fields.derived = _Cached(plan, authorization, lines)
+    return lines
+
+
+def _line(name: str, value: str) -> bytes:
+    return serialize_field(name, value).encode("latin-1") if value else b""
+
+
+def upgrade_fields(protocol: str) -> bytes:
     """What asks the upstream to switch to `protocol`."""
-    return [("Connection", "Upgrade"), ("Upgrade", protocol)]
+    return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol.encode("ascii")
 
 
 def wants_tunnel(request: Request) -> bool:
@@ -90,13 +132,3 @@ def wants_tunnel(request: Request) -> bool:
     behind it a client could send requests that no rule sees.
     """
     return request.upgrade == TUNNEL_PROTOCOL and request.method == "GET" and not request.has_body
-
-
-def response_fields(headers: Headers) -> list[tuple[str, str]]:
-    """The upstream's fields for the client, without those of the connection."""
-    return without_hop_by_hop(headers, NEVER_RETURNED)
-
-
-def tunnel_fields(headers: Headers) -> list[tuple[str, str]]:
-    """The upstream's fields of a 101 for the client; the server writes Connection."""
-    return [*response_fields(headers), ("Upgrade", headers.get("upgrade") or TUNNEL_PROTOCOL)]

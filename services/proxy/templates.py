@@ -60,6 +60,8 @@ VARIABLES: dict[str, Render] = {
     "uri": _uri,
     "args": lambda facts: facts.request.query,
 }
+# What stays the same for as long as a client repeats its fields; all others are rendered for each request.
+STEADY = frozenset({"host", "remote_addr", "remote_port", "proxy_add_x_forwarded_for", "scheme"})
 # Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`.
 PREFIXES = ("http_", "cookie_")
 
@@ -70,10 +72,14 @@ _PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text whose variables were found; `source` is what was written."""
+    """A text whose variables were found; `source` is what was written.
+
+    `is_steady`: two requests of one connection with the same fields give the same text.
+    """
 
     source: str
     parts: tuple[str | Render, ...]
+    is_steady: bool = True
 
     @property
     def is_empty(self) -> bool:
@@ -91,12 +97,14 @@ class Template:
 def parse_template(text: str) -> Template:
     """The template that `text` spells. TemplateError for an unknown variable and a lone `$`."""
     parts: list[str | Render] = []
+    is_steady = True
     for match in _PART.finditer(text):
         if match["stray"]:
             raise TemplateError("got a '$' that begins no variable's name")
         name = match["braced"] or match["bare"]
         parts.append(_variable(name) if name else match["text"])
-    return Template(text, tuple(parts))
+        is_steady = is_steady and (not name or name in STEADY or name.startswith(PREFIXES))
+    return Template(text, tuple(parts), is_steady)
 
 
 def _variable(name: str) -> Render:

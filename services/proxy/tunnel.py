@@ -7,8 +7,8 @@ Owns the end of a tunnel: when one side has ended, the other gets a while to fin
 import asyncio
 import socket
 from collections.abc import Sequence
+from typing import Protocol
 
-from services.proxy.exchanges import Exchange
 from shared.httpcore.errors import ConnectionClosed
 from shared.httpcore.message import Upgrade
 from shared.httpcore.net.stream import Stream
@@ -17,37 +17,55 @@ HANDOVER_TIMEOUT_S = 30.0
 HALF_CLOSED_S = 10.0
 
 
+class TunnelOwner(Protocol):
+    """Whoever counts the tunnel as a request under way."""
+
+    def on_tunnel_begun(self) -> None:
+        """The client has its 101."""
+
+    def on_tunnel_ended(self) -> None:
+        """Called once, however the tunnel ended; also when it never began."""
+
+
 class TunnelUpgrade(Upgrade):
-    """The client's 101 reply; afterwards the tunnel to the upstream that `exchange` holds."""
+    """The client's 101 reply; afterwards the tunnel to the upstream whose socket this owns.
 
-    __slots__ = ("_exchange", "_is_draining", "_task")
+    `early` was read past the upstream's 101.
+    """
 
-    def __init__(self, headers: Sequence[tuple[str, str]], exchange: Exchange) -> None:
+    __slots__ = ("_early", "_is_draining", "_is_over", "_owner", "_task", "_upstream")
+
+    def __init__(
+        self, headers: Sequence[tuple[str, str]], owner: TunnelOwner, sock: socket.socket, early: bytes
+    ) -> None:
         super().__init__(headers)
-        self._exchange = exchange
+        self._owner = owner
+        self._upstream = Stream(sock)
+        self._early = early
         self._task: asyncio.Task[None] | None = None
         self._is_draining = False
-        exchange.wait_at_most(HANDOVER_TIMEOUT_S)
+        self._is_over = False
 
     async def run(self, stream: Stream, leftover: bytes) -> None:
         """Carries bytes until both sides have ended, one of them breaks, or the server drains."""
-        connection = self._exchange.connection
-        if connection is None or self._exchange.is_over or self._is_draining:
-            self._exchange.finish(reuse=False)
+        if self._is_draining:
+            self.discard()
             return
-        self._exchange.wait_as_long_as_it_takes()
-        upstream, early = connection.take_stream()
-        _keep_alive(stream, upstream)
-        self._task = asyncio.get_running_loop().create_task(_carry_both(stream, upstream, leftover, early))
+        self._owner.on_tunnel_begun()
+        _keep_alive(stream, self._upstream)
+        self._task = asyncio.get_running_loop().create_task(_carry_both(stream, self._upstream, leftover, self._early))
         try:
             await asyncio.wait([self._task])
         finally:
             self._task.cancel()
-            self._exchange.finish(reuse=False)
+            self.discard()
 
     def discard(self) -> None:
-        """The client is gone before the tunnel began."""
-        self._exchange.finish(reuse=False)
+        """The upstream is freed; above all when the client is gone before the tunnel began."""
+        if not self._is_over:
+            self._is_over = True
+            self._upstream.close()
+            self._owner.on_tunnel_ended()
 
     def begin_drain(self) -> None:
         """The tunnel is closed at once: what is spoken in it is not ours, so there is no word for going

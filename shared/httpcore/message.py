@@ -11,6 +11,7 @@ from shared.httpcore.errors import HttpError
 from shared.httpcore.headers import Headers
 
 if TYPE_CHECKING:
+    from shared.httpcore.net.replying import ReplySide
     from shared.httpcore.net.stream import Stream
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -27,6 +28,7 @@ class HeadFields:
     __slots__ = (
         "_headers",
         "content_length",
+        "derived",
         "end_of_head",
         "expects_continue",
         "has_origin",
@@ -52,6 +54,7 @@ class HeadFields:
         self.upgrade = ""  # lower case; only when Connection names it
         self.request_id = ""  # the client's, when it is well formed
         self._headers: Headers | None = None
+        self.derived: object = None  # a place for what an application makes of these lines, for the next such request
 
     @property
     def headers(self) -> Headers:
@@ -350,6 +353,30 @@ class FileResponse(Response):
         self.fd = fd
         self.offset = offset
         self.length = length
+
+
+class Deferred(Response):
+    """No reply yet: it comes later, from callbacks, without a task. A plain handler returns it.
+
+    `begin` gets the connection, which is `handling` until the deferred either gives it a whole reply (`reply`) or
+    writes head and body into its `output` and says so (`finish`); `advance` then goes on with the next request, and is
+    not to be called from within `begin`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Status, fields and body stay unset: there is nothing to tell yet."""
+
+    def begin(self, client: "ReplySide", request: Request) -> None:
+        """The reply is wanted. What fails is answered here: nobody catches it."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Output that had been held up is sent."""
+
+    def abandon(self) -> None:
+        """The client is gone: nobody wants the reply any more."""
 
 
 class Upgrade(Response):

@@ -133,6 +133,11 @@ class Router:
         route = methods.get(method) or methods.get("*") or (methods.get("GET") if method == "HEAD" else None)
         return route or _refuse_method(request, methods)
 
+    @property
+    def alters_replies(self) -> bool:
+        """Whether there are after hooks, so that each reply must be shown to them."""
+        return bool(self._after)
+
     def decorate(self, request: Request, response: Response) -> None:
         """The after hooks, in order."""
         for hook in self._after:

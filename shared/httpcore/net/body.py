@@ -15,13 +15,15 @@ MAX_WAITING_BYTES = 256 * 1024
 class BodyStream:
     """An async iterator over the body. The connection feeds it; `ask_for_more` is called when it runs dry."""
 
-    __slots__ = ("_ask_for_more", "_error", "_is_complete", "_parts", "_waiter", "size")
+    __slots__ = ("_ask_for_more", "_is_asked", "_listener", "_parts", "_waiter", "error", "is_complete", "size")
 
     def __init__(self, ask_for_more: Callable[[], None]) -> None:
         self._parts: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._error: HttpCoreError | None = None
-        self._is_complete = False
+        self.error: HttpCoreError | None = None  # why the rest will not come
+        self.is_complete = False  # the last part was fed, perhaps not yet taken
+        self._is_asked = False
+        self._listener: Callable[[], None] | None = None
         self._ask_for_more = ask_for_more
         self.size = 0  # bytes that wait for the handler
 
@@ -33,7 +35,27 @@ class BodyStream:
     @property
     def is_waited_for(self) -> bool:
         """Whether the handler waits for bytes at this moment."""
-        return self._waiter is not None
+        return self._waiter is not None or self._is_asked
+
+    # --- for callbacks instead of a task -----------------------------------------------------------------------
+
+    def listen(self, listener: Callable[[], None] | None) -> None:
+        """`listener` is called, never from within `ask` or `feed`, once something has changed that was asked for."""
+        self._listener = listener
+
+    def ask(self) -> None:
+        """More is wanted: the client may go on sending."""
+        self._is_asked = True
+        self._ask_for_more()
+
+    def take(self) -> bytes:
+        """All that has arrived, b"" for nothing: then look at `is_complete` and `error`."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self.size = 0
+        return data
+
+    # --- for the connection ------------------------------------------------------------------------------------
 
     def feed(self, part: bytes) -> None:
         """More of the body has arrived."""
@@ -44,27 +66,35 @@ class BodyStream:
 
     def finish(self) -> None:
         """The body is whole."""
-        self._is_complete = True
+        self.is_complete = True
         self._wake()
 
     def fail(self, error: HttpCoreError) -> None:
         """The rest will not come: the handler gets `error` after what has arrived. The first failure stays."""
-        if self._error is None and not self._is_complete:
-            self._error = error
+        if self.error is None and not self.is_complete:
+            self.error = error
+            self._is_asked = self._is_asked or self._listener is not None  # bad news is not waited for
             self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._is_asked:
+            self._is_asked = False
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        if self._listener is not None:
+            self._listener()
 
     def __aiter__(self) -> "BodyStream":
         return self
 
     async def __anext__(self) -> bytes:
         while not self._parts:
-            if self._error is not None:
-                raise self._error
-            if self._is_complete:
+            if self.error is not None:
+                raise self.error
+            if self.is_complete:
                 raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()
             self._ask_for_more()

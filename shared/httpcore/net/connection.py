@@ -162,11 +162,12 @@ class Connection(ReplySide):
         data, self._buffer = self._buffer, b""
         if stream is not None:
             request.attach_body_stream(stream)
+            self._receive_body(data)  # first, so that the handler knows what is there already
             self._dispatch(request, route)
-        else:
-            self._enter(State.READING_BODY)
-            if request.expects_continue and not data:
-                self.output.write(CONTINUE)
+            return
+        self._enter(State.READING_BODY)
+        if request.expects_continue and not data:
+            self.output.write(CONTINUE)
         self._receive_body(data)
 
     def _skip_body(self, request: Request) -> None:
@@ -279,7 +280,8 @@ class Connection(ReplySide):
         if self._body is not None:
             self._body.fail(ConnectionClosed("the client left in the middle of its request's body"))
         if self.state is State.HANDLING:
-            if self._is_abandonable and self._task is not None and not has_answer:
+            is_abandonable = self._deferred is not None or (self._is_abandonable and self._task is not None)
+            if is_abandonable and not has_answer:
                 self.abort()  # which cancels the task; one that has not begun could not close the connection itself
         elif self.state is State.READING_HEAD:
             self.advance()
@@ -301,6 +303,9 @@ class Connection(ReplySide):
             self._upgrade.discard()
             self._upgrade = None
         self.server.forget(self)
+        if self._deferred is not None:
+            deferred, self._deferred = self._deferred, None
+            deferred.abandon()
         if self._body is not None:
             self._body.fail(ConnectionClosed("the client is gone"))
         if self._is_abandonable and self._task is not None and self._task is not asyncio.current_task():

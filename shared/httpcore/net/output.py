@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from typing import Protocol
 
-from shared.httpcore.net.tls import send_file_part
+from shared.httpcore.net.tls import TlsSocket, send_file_part
 
 FILE_BYTES_PER_TURN = 4 * 1024 * 1024  # one fast reader of a large file must not hold the loop
 
@@ -72,6 +72,11 @@ class Output:
     def is_empty(self) -> bool:
         """Whether everything written was taken by the kernel."""
         return not self._parts and not self._queue
+
+    @property
+    def plain_fd(self) -> int | None:
+        """The socket's descriptor, where what is written to it arrives as it is; None under TLS."""
+        return None if isinstance(self._sock, TlsSocket) else self._sock.fileno()
 
     def write(self, data: bytes) -> None:
         """`data` is sent by the next `flush`, in one call with what was written before it."""

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from shared.httpcore.errors import HttpError, ProtocolError
-from shared.httpcore.message import FileResponse, Request, Response, StreamingResponse, Upgrade
+from shared.httpcore.message import Deferred, FileResponse, Request, Response, StreamingResponse, Upgrade
 from shared.httpcore.net.body import IncomingBody
 from shared.httpcore.net.exchange import close_chunks, send_stream
 from shared.httpcore.net.output import FileSpan
@@ -27,13 +27,14 @@ logger = logging.getLogger("weaprous.http")
 class ReplySide(Transport):
     """Sends the replies in the order of the requests, and keeps or ends the connection as their heads say."""
 
-    __slots__ = ("_body", "_is_abandonable", "_must_close", "_task", "_upgrade", "server")
+    __slots__ = ("_body", "_deferred", "_is_abandonable", "_must_close", "_task", "_upgrade", "server")
 
     def __init__(self, server: "Server", sock: socket.socket) -> None:
         super().__init__(server.loop, sock, server.limits)
         self.server = server
         self._body: IncomingBody | None = None  # the body of the current request, until it is complete
         self._task: asyncio.Task[None] | None = None  # the running handler, or a streaming reply
+        self._deferred: Deferred | None = None  # makes the reply of the current request
         self._upgrade: Upgrade | None = None  # gets the socket when its 101 is sent
         self._is_abandonable = False  # the task is cancelled when the client leaves
         self._must_close = False
@@ -66,6 +67,13 @@ class ReplySide(Transport):
         if self.state is State.CLOSED:
             discard_response(response)
             return
+        if isinstance(response, Deferred):
+            self._enter(State.HANDLING)
+            self.deadline = math.inf
+            self._deferred = response
+            response.begin(self, request)
+            return
+        self._deferred = None
         try:
             self.server.router.decorate(request, response)
             if isinstance(response, StreamingResponse):
@@ -124,6 +132,22 @@ class ReplySide(Transport):
             request, response, length, not self._must_close, self.server.http_date(), chunked=chunked
         )
 
+    def connection_field(self, request: Request, *, ends_by_closing: bool = False) -> bytes:
+        """For a deferred reply's own head: the line that says what becomes of the connection, b"" when none is due.
+
+        What it says is kept. `ends_by_closing`: nothing else tells the client where the body ends.
+        """
+        if ends_by_closing or not self._will_persist(request):
+            self._must_close = True
+            return b"Connection: close\r\n"
+        return b"" if request.version_minor else b"Connection: keep-alive\r\n"
+
+    def on_output_drained(self) -> None:
+        """Output: what was held up is sent."""
+        super().on_output_drained()
+        if self._deferred is not None:
+            self._deferred.resume()
+
     def _will_persist(self, request: Request) -> bool:
         """Whether the connection goes on after this exchange (RFC 9112 §9.3)."""
         return (
@@ -140,6 +164,7 @@ class ReplySide(Transport):
         `cut`: the reply could not be completed, so the client must see the connection break.
         """
         self._task = None
+        self._deferred = None
         now = monotonic()
         self.server.record(request, status, body_bytes, now - request.received_at)
         if cut:

@@ -318,12 +318,30 @@ def test_an_expectation_is_answered_here_and_not_passed_on(site: Site) -> None:
     assert "expect" not in {name.lower() for name, _ in got["fields"]}
 
 
-def test_interim_replies_are_passed_over(site: Site) -> None:
+def test_interim_replies_are_passed_on_but_for_the_one_that_is_said_here(site: Site) -> None:
     def reply(talk: Talk) -> None:
-        talk.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        talk.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nConnection: X\r\nX: 1\r\n")
+        talk.send("\r\nHTTP/1.1 102 Processing\r\n\r\n")
         talk.reply(b"final")
 
-    assert requests.get(site.on(reply), timeout=10).text == "final"
+    path = site.on(reply).removeprefix(site.url).encode()
+    answer = site.talk(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    assert answer.startswith(interim + b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"final")
+    answer = site.talk(b"GET " + path + b" HTTP/1.0\r\nHost: a\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), "HTTP/1.0 knows no interim replies"
+
+
+def test_interim_replies_for_ever_end_in_a_502(site: Site) -> None:
+    def reply(talk: Talk) -> None:
+        talk.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 40)
+
+    path = site.on(reply).removeprefix(site.url).encode()
+    answer = site.talk(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    final = answer.rpartition(b"HTTP/1.1 103 Early Hints\r\n\r\n")[2]
+    assert final.startswith(b"HTTP/1.1 502 ")
+    assert b'"bad_reply"' in final
 
 
 def test_an_early_reply_to_an_unfinished_upload_reaches_the_client(site: Site) -> None:
@@ -387,7 +405,7 @@ BROKEN_REPLIES = {
     "a head without end": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000,
     "switching unasked": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "a reply cut short": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
-    "interim for ever": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 40,
+    "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\nzz\r\n",
     "nothing": b"",
 }
 
@@ -431,9 +449,20 @@ def test_bytes_after_a_reply_never_become_the_next_one(site: Site, reply: bytes)
     ],
 )
 def test_a_chunked_reply_that_breaks_is_cut_for_the_client_too(site: Site, body: bytes) -> None:
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
-    with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        requests.get(site.on(bad(head + body)), timeout=10)
+    has_arrived = threading.Event()
+
+    def reply(talk: Talk) -> None:
+        talk.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        has_arrived.wait(10)
+        talk.send(body)
+        talk.close()
+
+    with requests.get(site.on(reply), timeout=10, stream=True) as answer:
+        chunks = answer.iter_content(None)
+        assert next(chunks) == b"first"
+        has_arrived.set()
+        with pytest.raises(requests.exceptions.RequestException):
+            list(chunks)
     assert requests.get(site.url + "/fine", timeout=10).status_code == 200
 
 

@@ -18,7 +18,6 @@ from services.proxy.gateway import Gateway
 from services.proxy.handlers import SiteHandler
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.upstreams import Address, Annotation, PoolEvent
-from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.net.server import Server, bind_listener
 from shared.httpcore.routing import Router
 from shared.runtime.metrics import MetricsRegistry
@@ -49,8 +48,7 @@ class Bench:
     def __init__(self, names: FakeNames) -> None:
         self.names = names
         self.events: list[str] = []
-        self.connections = ConnectionPool()
-        self.exchanges = ExchangeTable(self.connections)
+        self.exchanges = ExchangeTable()
         self.gateway = Gateway(self.exchanges, self._tell, names)
         metrics = ProxyMetrics(MetricsRegistry(), lambda: self.gateway.pools.values())
         router = Router()
@@ -86,7 +84,7 @@ async def bench(text: str, names: FakeNames) -> AsyncIterator[Bench]:
         await made.gateway.close()
         made.server.close_listeners()
         await made.server.wait_closed(0.1)
-        await made.connections.aclose()
+        made.exchanges.close()
 
 
 def run(story: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
