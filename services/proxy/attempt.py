@@ -45,32 +45,22 @@ class Stage(Enum):
 class Attempt(Deferred):
     """The part of a `Forwarding` that is at work with an upstream."""
 
-    __slots__ = (
-        "_buffer",
-        "_dial",
-        "_heads",
-        "_interim_count",
-        "_is_reused",
-        "_is_sent",
-        "_mark",
-        "_scanned",
-        "_sender",
-        "_table",
-        "client",
-        "connection",
-        "deadline",
-        "has_timed_out",
-        "pool",
-        "request",
-        "request_body",
-        "settings",
-        "stage",
-        "upstream",
-    )
-
+    # What most requests leave as it is stands in the class, so that making one costs what differs.
+    deadline = math.inf  # the table's sweep calls `expire` after it
+    has_timed_out = False
+    stage = Stage.CHOOSING
     client: ReplySide
     upstream: Upstream
-    connection: UpstreamConnection | None
+    connection: UpstreamConnection | None = None
+    request_body: RequestBody | None = None
+    _buffer = b""  # of a head that is not whole
+    _scanned = 0  # bytes of it
+    _dial: Dial | None = None
+    _sender: BodySender | None = None
+    _interim_count = 0
+    _is_reused = False
+    _is_sent = False  # the request, its body included
+    _mark: int | None = None
 
     def __init__(
         self, request: Request, pool: Pool, settings: ForwardSettings, table: ExchangeTable, heads: ReplyHeads
@@ -78,21 +68,13 @@ class Attempt(Deferred):
         self.request = request
         self.pool = pool
         self.settings = settings
-        self.request_body: RequestBody | None = None
-        self.connection = None
-        self.deadline = math.inf  # the table's sweep calls `expire` after it
-        self.has_timed_out = False
-        self.stage = Stage.CHOOSING
         self._table = table
         self._heads = heads
-        self._dial: Dial | None = None
-        self._sender: BodySender | None = None
-        self._interim_count = 0
 
     # --- what `Forwarding` fills in ----------------------------------------------------------------------------
 
     def _request_head(self) -> bytes:
-        """The head for this upstream, without its last empty line. ValueError."""
+        """The head for this upstream. ValueError."""
         raise NotImplementedError
 
     def _on_head(self, head: ReplyHead, data: bytes) -> None:
@@ -124,11 +106,13 @@ class Attempt(Deferred):
     def _go_to(self, upstream: Upstream, *, fresh: bool) -> None:
         """The request is at this upstream, on an idle connection unless it is to be a fresh one."""
         self.upstream = upstream
-        self._table.begin(self, upstream)
-        connection = None if fresh else self._table.idle.take(upstream, self)
-        if connection is not None:
+        table = self._table
+        table.begin(self, upstream)
+        if not fresh and (connection := table.idle.take(upstream)) is not None:
+            self._is_reused = True
             self._ask(connection)
             return
+        self._is_reused = False
         self.stage = Stage.CONNECTING
         self.deadline = monotonic() + self.settings.connect_timeout_s
         self._dial = Dial(self, upstream.address.host, upstream.address.port)
@@ -137,7 +121,8 @@ class Attempt(Deferred):
         """See Dialler."""
         self._dial = None
         try:
-            self._ask(UpstreamConnection(self._table.idle, sock, self.upstream, self))
+            self.pool.note_connected(self.upstream, monotonic())
+            self._ask(UpstreamConnection(self._table.idle, sock, self.upstream))
         except Exception:
             self._crash()
 
@@ -149,27 +134,19 @@ class Attempt(Deferred):
     # --- sending -----------------------------------------------------------------------------------------------
 
     def _ask(self, connection: UpstreamConnection) -> None:
-        now = monotonic()
         self.connection = connection
+        connection.user = self
         self.stage = Stage.ASKING
-        self._buffer = b""  # of a head that is not whole
-        self._scanned = 0
-        self._is_reused = connection.exchange_count > 0
-        connection.exchange_count += 1
-        self.pool.note_connected(self.upstream, now)
-        self._mark = None
         if self._is_reused and self.request.method not in IDEMPOTENT_METHODS:
             self._mark = acknowledged_bytes(connection.sock)
-        head = self._request_head()
-        if self.request_body is None:
-            self._is_sent = connection.send(head + b"\r\n")
-            settings = self.settings
-            self.deadline = now + (settings.read_timeout_s if self._is_sent else settings.send_timeout_s)
-        else:
-            self._is_sent = False
+        if self.request_body is not None:
             self._sender = BodySender(self.request_body, connection, self)
-            framing = b"Transfer-Encoding: chunked\r\n\r\n" if self.request_body.is_chunked else b"\r\n"
-            self._sender.start(head + framing)
+            self._sender.start(self._request_head())
+        elif connection.send(self._request_head()):
+            self._is_sent = True
+            self.deadline = monotonic() + self.settings.read_timeout_s
+        else:
+            self.deadline = monotonic() + self.settings.send_timeout_s
 
     def on_sent(self) -> None:
         """See User."""
@@ -211,32 +188,26 @@ class Attempt(Deferred):
     def on_data(self, data: bytes) -> None:
         """See User."""
         try:
-            if self.stage is Stage.ASKING:
-                self._read_head(data)
-            else:
+            if self.stage is not Stage.ASKING:
                 self._take_body(data)
-        except Exception:
-            self._crash()
-
-    def _read_head(self, data: bytes) -> None:
-        if self._buffer:
-            data = self._buffer + data
-        try:
+                return
+            if self._buffer:
+                data = self._buffer + data
             head = self._heads.read(data, self._scanned)
-            while head is not None and head.status < 200 and head.status != 101:
+            if head is None:
+                self._buffer, self._scanned = data, len(data)
+            elif head.status >= 200 or head.status == 101:
+                self._on_head(head, data)
+            else:
                 self._pass_interim(head)
-                if self.stage is not Stage.ASKING:
-                    return  # the client is gone
-                data = data[head.size :]
-                self._scanned = 0
-                head = self._heads.read(data)
+                self._buffer, self._scanned = b"", 0
+                rest = data[head.size :]
+                if rest and self.stage is Stage.ASKING:  # else the client is gone
+                    self.on_data(rest)
         except ProtocolError as error:
             self._fail(Failure(FailureKind.BAD_REPLY, error.message, has_reply_begun=True))
-            return
-        if head is None:
-            self._buffer, self._scanned = data, len(data)
-        else:
-            self._on_head(head, data)
+        except Exception:
+            self._crash()
 
     def _pass_interim(self, head: ReplyHead) -> None:
         """RFC 9110 §15.2: a 1xx is forwarded, to who may understand it; a 100 is said here (see NEVER_FORWARDED)."""
@@ -319,7 +290,6 @@ class Attempt(Deferred):
         if self.stage in (Stage.CHOOSING, Stage.OVER):
             return
         self.stage = Stage.CHOOSING
-        self.deadline = math.inf
         if self._dial is not None:
             self._dial.cancel()
             self._dial = None
@@ -327,7 +297,9 @@ class Attempt(Deferred):
             self._sender.stop()
             self._sender = None
         connection, self.connection = self.connection, None
-        if connection is not None and not (reuse and self._is_sent and not connection.is_closed):
+        self._buffer, self._scanned = b"", 0
+        if connection is not None and not (reuse and self._is_sent):
             connection.close()
             connection = None
+        self._is_sent = False
         self._table.end(self, self.pool, self.upstream, connection)

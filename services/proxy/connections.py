@@ -39,30 +39,28 @@ class UpstreamConnection:
 
     __slots__ = (
         "_idle",
-        "_is_reading",
         "_loop",
         "_read",
         "_unsent",
-        "exchange_count",
         "idle_since",
         "is_closed",
+        "is_reading",
         "sock",
         "upstream",
         "user",
     )
 
-    def __init__(self, idle: "IdleConnections", sock: socket.socket, upstream: Upstream, user: User) -> None:
+    def __init__(self, idle: "IdleConnections", sock: socket.socket, upstream: Upstream) -> None:
         self._loop = asyncio.get_running_loop()
         self._idle = idle
         self._unsent: memoryview | None = None
-        self._is_reading = True
+        self.is_reading = True
         self._read: Callable[[], None] = self._on_readable
-        self.exchange_count = 0  # requests begun on it
         self.idle_since = 0.0
         self.is_closed = False
         self.sock = sock
         self.upstream = upstream
-        self.user: User | None = user
+        self.user: User | None = None
         self._loop.add_reader(sock.fileno(), self._read)
 
     @property
@@ -80,10 +78,11 @@ class UpstreamConnection:
         except OSError as error:
             self._end(f"reading failed: {error}")
             return
+        user = self.user
         if not data:
             self._end("the upstream ended the connection")
-        elif self.user is not None:
-            self.user.on_data(data)
+        elif user is not None:
+            user.on_data(data)
         else:
             self._idle.discard(self)  # said unasked: it would be read as the next reply
 
@@ -96,9 +95,9 @@ class UpstreamConnection:
 
     def set_reading(self, wanted: bool) -> None:
         """Whether `user` hears of what arrives."""
-        if wanted is self._is_reading or self.is_closed:
+        if wanted is self.is_reading or self.is_closed:
             return
-        self._is_reading = wanted
+        self.is_reading = wanted
         if wanted:
             self._loop.add_reader(self.sock.fileno(), self._read)
         else:
@@ -107,7 +106,7 @@ class UpstreamConnection:
     def read_by(self, read: Callable[[], None] | None) -> None:
         """`read` is called whenever there is something to be read, instead of the user; None: as before."""
         self._read = self._on_readable if read is None else read
-        if self._is_reading and not self.is_closed:
+        if self.is_reading and not self.is_closed:
             self._loop.add_reader(self.sock.fileno(), self._read)
 
     # --- sending -----------------------------------------------------------------------------------------------
@@ -185,15 +184,12 @@ class IdleConnections:
         self._max_per_upstream = max_per_upstream
         self._idle_s = idle_s
         self._by_upstream: dict[Upstream, list[UpstreamConnection]] = {}
+        self._now = monotonic()  # as of the last sweep, which is exact enough
 
-    def take(self, upstream: Upstream, user: User) -> UpstreamConnection | None:
-        """An idle connection for this user, or None."""
+    def take(self, upstream: Upstream) -> UpstreamConnection | None:
+        """An idle connection, whose `user` is to be set, or None."""
         waiting = self._by_upstream.get(upstream)
-        if not waiting:
-            return None
-        connection = waiting.pop()
-        connection.user = user
-        return connection
+        return waiting.pop() if waiting else None
 
     def put(self, connection: UpstreamConnection) -> None:
         """Kept, unless as many wait already."""
@@ -204,8 +200,9 @@ class IdleConnections:
             connection.close()
             return
         connection.user = None
-        connection.idle_since = monotonic()
-        connection.set_reading(True)
+        connection.idle_since = self._now
+        if not connection.is_reading:
+            connection.set_reading(True)
         waiting.append(connection)
 
     def discard(self, connection: UpstreamConnection) -> None:
@@ -222,6 +219,7 @@ class IdleConnections:
 
     def sweep(self, now: float) -> bool:
         """Closes what nobody has asked for in a while; whether any are left. The oldest are first in their lists."""
+        self._now = now
         for upstream, waiting in list(self._by_upstream.items()):
             while waiting and waiting[0].idle_since + self._idle_s <= now:
                 waiting.pop(0).close()

@@ -52,14 +52,12 @@ class ExchangeTable:
         """The upstream is free again; `kept` is a connection that may serve another request."""
         self._exchanges.discard(exchange)
         upstream.in_flight -= 1
-        is_gone = upstream.state is State.GONE
-        if kept is not None:
-            if is_gone:
+        if upstream.state is State.GONE:
+            if kept is not None:
                 kept.close()
-            else:
-                self.idle.put(kept)
-        if is_gone:
             pool.forget_gone()
+        elif kept is not None:
+            self.idle.put(kept)
 
     def _sweep(self) -> None:
         """One look, ten times a second, at every exchange's deadline; none while nothing is under way or kept."""

@@ -19,7 +19,7 @@ from services.proxy.failures import failure_response
 from services.proxy.field_lines import field_pairs
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.relay import Collecting, Passing, Relay, Splicing, take_pipe
-from services.proxy.reply_heads import ReplyHead, ReplyHeads
+from services.proxy.reply_heads import REQUEST_ID_START, ReplyHead, ReplyHeads
 from services.proxy.request_body import RequestBody
 from services.proxy.retries import (
     NO_UPSTREAM,
@@ -32,7 +32,7 @@ from services.proxy.retries import (
     outcome_of,
 )
 from services.proxy.revocation import Oversight
-from services.proxy.rewriting import TUNNEL_PROTOCOL, HeaderPlan, request_head, upgrade_fields, wants_tunnel
+from services.proxy.rewriting import UPGRADE_FIELDS, HeaderPlan, request_head, wants_tunnel
 from services.proxy.tunnel import HANDOVER_TIMEOUT_S, TunnelUpgrade
 from services.proxy.upstreams import Pool, Upstream
 from shared.httpcore.errors import HttpCoreError, HttpError
@@ -87,32 +87,19 @@ class Forwarder:
 class Forwarding(Attempt):
     """One request, over all its attempts, until the client has the reply."""
 
-    __slots__ = (
-        "_destination",
-        "_forwarder",
-        "_is_beginning",
-        "_is_head_out",
-        "_last_failure",
-        "_must_be_fresh",
-        "_relay",
-        "_reply",
-        "_target",
-        "_tried",
-    )
-
+    _tried: tuple[Upstream, ...] = ()
+    _last_failure: Failure | None = None
+    _must_be_fresh = False
+    _relay: Relay | None = None
     _reply: ReplyHead
+    _is_beginning = True
+    _is_head_out = False
 
     def __init__(self, forwarder: Forwarder, request: Request, destination: Destination, target: str) -> None:
         super().__init__(request, destination.pool, destination.settings, forwarder.exchanges, forwarder.heads)
         self._forwarder = forwarder
         self._destination = destination
         self._target = target
-        self._tried: tuple[Upstream, ...] = ()
-        self._last_failure: Failure | None = None
-        self._must_be_fresh = False
-        self._relay: Relay | None = None
-        self._is_beginning = True
-        self._is_head_out = False
 
     # --- what the client's connection says (Deferred) ----------------------------------------------------------
 
@@ -201,14 +188,14 @@ class Forwarding(Attempt):
     # --- the request's head ------------------------------------------------------------------------------------
 
     def _request_head(self) -> bytes:
-        destination, upstream = self._destination, self.upstream
+        destination, upstream, request = self._destination, self.upstream, self.request
         authorization = upstream.authorization or destination.authorization
-        head = request_head(self.request, self._target, upstream.name, destination.headers, authorization)
-        if destination.extra_fields:
-            head += serialize_fields(destination.extra_fields).encode("latin-1")
-        if self.request.upgrade and wants_tunnel(self.request):
-            head += upgrade_fields(TUNNEL_PROTOCOL)
-        return head
+        more = serialize_fields(destination.extra_fields) if destination.extra_fields else ""
+        if self.request_body is not None and self.request_body.is_chunked:
+            more += "Transfer-Encoding: chunked\r\n"
+        if request.fields.upgrade and wants_tunnel(request):
+            more += UPGRADE_FIELDS
+        return request_head(request, self._target, upstream.name, destination.headers, authorization, more)
 
     # --- the reply ---------------------------------------------------------------------------------------------
 
@@ -216,19 +203,22 @@ class Forwarding(Attempt):
         self.stage = Stage.REPLYING
         self._reply = head
         self._forwarder.metrics.count_reply(self.upstream, self.pool, head.status)
-        if head.status == 101:
+        is_head = self.request.method == "HEAD"
+        if head.is_sized and not is_head:
+            assert head.content_length is not None
+            end = head.size + head.content_length
+            if len(data) >= end:
+                self.send_whole(data[head.size : end], is_clean=len(data) == end)
+                return
+        elif head.status == 101:
             self._switch(head, data[head.size :])
             return
-        length = head.content_length
-        if head.status in BODILESS or self.request.method == "HEAD":
+        elif is_head or head.status in BODILESS:
             self.send_whole(b"", is_clean=len(data) == head.size)
-        elif length is not None and len(data) - head.size >= length:
-            end = head.size + length
-            self.send_whole(data[head.size : end], is_clean=len(data) == end)
-        else:
-            self.deadline = monotonic() + self.settings.read_timeout_s
-            relay = self._relay = self._choose_relay(head)
-            relay.begin(data[head.size :])
+            return
+        self.expect_more()
+        relay = self._relay = self._choose_relay(head)
+        relay.begin(data[head.size :])
 
     def _choose_relay(self, head: ReplyHead) -> Relay:
         length = head.content_length
@@ -246,10 +236,10 @@ class Forwarding(Attempt):
     def send_whole(self, body: bytes, *, is_clean: bool) -> None:
         """The reply is complete: head and body go out in one call. `is_clean`: nothing came after it."""
         client, request, head = self.client, self.request, self._reply
-        is_endless = head.is_chunked or (head.content_length is None and head.status not in BODILESS)
+        is_endless = head.content_length is None and head.status not in BODILESS  # such a head answers a HEAD
         output = self.reply_head(is_endless=is_endless) + body
         self._relay = None
-        self._free(reuse=is_clean and head.keep_alive and (not is_endless or head.is_chunked))
+        self._free(reuse=is_clean and head.keep_alive)
         self.stage = Stage.OVER
         client.output.write(output)
         client.finish(request, head.status, len(body))
@@ -260,17 +250,19 @@ class Forwarding(Attempt):
         """The head for the client. `is_endless`: its body has no length, so it is chunked, or ends by closing."""
         client, request, head = self.client, self.request, self._reply
         is_chunked = is_endless and request.version_minor == 1
-        lines = head.field_lines
+        connection = client.connection_field(request, ends_by_closing=is_endless and not is_chunked)
+        self._is_head_out = True
+        start, lines = head.start, head.field_lines
         oversight = self._destination.oversight
         if oversight is not None or client.server.router.alters_replies:
             lines = self._decorated(head, oversight)
+        elif head.whole is not None and not is_chunked and not connection:  # nearly always
+            return b"%b%b\r\n\r\n" % (head.whole, request.id.encode("ascii"))
         if not head.has_date:
             lines += b"Date: %b\r\n" % client.server.http_date().encode("ascii")
         if is_chunked:
             lines += b"Transfer-Encoding: chunked\r\n"
-        connection = client.connection_field(request, ends_by_closing=is_endless and not is_chunked)
-        self._is_head_out = True
-        return b"%b%b%bX-Request-Id: %b\r\n\r\n" % (head.start, lines, connection, request.id.encode("ascii"))
+        return b"%b%b%b%b%b\r\n\r\n" % (start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
 
     def _decorated(self, head: ReplyHead, oversight: Oversight | None) -> bytes:
         """The field lines as the hooks leave them, which know nothing of lines."""

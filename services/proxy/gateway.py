@@ -8,17 +8,25 @@ know nothing of each other; they meet here.
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from services.proxy.config_values import LocationConfig, PoolConfig, ProxyConfig
 from services.proxy.discovery import Addresses, Discovery, Lookup, look_up, members_of
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.forward import Destination
 from services.proxy.health import HealthChecks
-from services.proxy.routing import Decision, RouteTable
+from services.proxy.routing import NoRoute, Route, RouteTable, SlashRedirect
 from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Pool, PoolEvent, Publish
 
-MAX_KEPT_DECISIONS = 4096
+MAX_KEPT_PLACES = 4096
 MAX_KEPT_PATH = 256  # characters
+
+
+class Place(NamedTuple):
+    """Where a request goes, and by which rule."""
+
+    destination: Destination
+    route: Route
 
 
 class Gateway:
@@ -28,7 +36,7 @@ class Gateway:
         self.config = ProxyConfig((), ())
         self.table = RouteTable(self.config)
         self.pools: dict[str, Pool] = {}
-        self._decisions: dict[tuple[str, str], Decision] = {}
+        self._places: dict[tuple[str, str], Place] = {}
         self._destinations: dict[int, Destination] = {}  # by the id of a location of `config`
         self._exchanges = exchanges
         self._tell = tell
@@ -50,7 +58,7 @@ class Gateway:
         table = RouteTable(config)
         before, self.pools = self.pools, {each.name: self._pool_for(each) for each in config.pools}
         self.config, self.table = config, table
-        self._decisions.clear()
+        self._places.clear()
         self._destinations.clear()
         for name, pool in before.items():
             if name not in self.pools:
@@ -66,20 +74,26 @@ class Gateway:
         pool.configure(config, time.monotonic())
         return pool
 
-    def find(self, host: str, raw_path: str) -> Decision:
-        """The rule for a Host value and a path; see `RouteTable.find`. What was asked before is remembered."""
-        key = host, raw_path
-        decision = self._decisions.get(key)
-        if decision is None:
-            decision = self.table.find(host, raw_path)
-            if len(raw_path) <= MAX_KEPT_PATH:
-                if len(self._decisions) >= MAX_KEPT_DECISIONS:
-                    self._decisions.clear()
-                self._decisions[key] = decision
-        return decision
+    def find(self, host: str, raw_path: str) -> Place | NoRoute | SlashRedirect:
+        """Where a request for this Host value and path goes; see `RouteTable.find`. BadPathError.
 
-    def destination(self, location: LocationConfig) -> Destination:
-        """Where the requests that this location takes go."""
+        Clients ask for the same paths again and again, so what was found of late is kept.
+        """
+        key = host, raw_path
+        place = self._places.get(key)
+        if place is not None:
+            return place
+        decision = self.table.find(host, raw_path)
+        if not isinstance(decision, Route):
+            return decision
+        place = Place(self._destination(decision.location), decision)
+        if len(raw_path) <= MAX_KEPT_PATH:
+            if len(self._places) >= MAX_KEPT_PLACES:
+                self._places.clear()
+            self._places[key] = place
+        return place
+
+    def _destination(self, location: LocationConfig) -> Destination:
         destination = self._destinations.get(id(location))
         if destination is None:
             destination = self._destinations[id(location)] = Destination(

@@ -9,7 +9,7 @@ from functools import partial
 
 from services.proxy.access import Access, Visitor
 from services.proxy.forward import Destination, Forwarder
-from services.proxy.gateway import Gateway
+from services.proxy.gateway import Gateway, Place
 from services.proxy.mesh import Mesh
 from services.proxy.revocation import Oversight, Revocation
 from services.proxy.routing import BadPathError, NoRoute, SlashRedirect, upstream_target
@@ -39,19 +39,21 @@ class SiteHandler:
         """The upstream's reply; 421 for an unknown host, 404 where no location takes the path."""
         if request.target == "*":  # OPTIONS * asks about this server (RFC 9110 §9.3.7)
             return Response(204)
-        gateway = self._gateway
         try:
-            decision = gateway.find(request.host, request.raw_path)
+            found = self._gateway.find(request.host, request.raw_path)
         except BadPathError as error:
             raise HttpError(400, "bad_path", str(error)) from None
-        if isinstance(decision, SlashRedirect):
+        if type(found) is Place:
+            destination, route = found
+            target = request.target
+            if route.location.uri is not None:
+                target = upstream_target(target, request.query, route)
+            return self._forwarder.forward(request, destination, target)
+        if isinstance(found, SlashRedirect):
             query = f"?{request.query}" if request.query else ""
-            return Response.redirect(decision.location + query, 301)
-        if isinstance(decision, NoRoute):
-            raise _no_route(request, decision)
-        location = decision.location
-        target = request.target if location.uri is None else upstream_target(request.target, request.query, decision)
-        return self._forwarder.forward(request, gateway.destination(location), target)
+            return Response.redirect(found.location + query, 301)
+        assert isinstance(found, NoRoute)
+        raise _no_route(request, found)
 
 
 def _no_route(request: Request, decision: NoRoute) -> HttpError:

@@ -6,6 +6,7 @@ from services.proxy.upstreams import Pool, PoolEvent, State, Upstream
 from shared.runtime.metrics import Counter, MetricsRegistry
 
 _LABELS = ("pool", "upstream")
+_CLASSES = ("0xx", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class ProxyMetrics:
@@ -34,18 +35,12 @@ class ProxyMetrics:
 
     def count_reply(self, upstream: Upstream, pool: Pool, status: int) -> None:
         """An upstream has begun to reply."""
-        status_class = f"{status // 100}xx"
-        upstream.replies[status_class] = upstream.replies.get(status_class, 0) + 1
-        self._count(self._replies, (pool.name, upstream.name), status_class)
+        replies, status_class = upstream.replies, _CLASSES[status // 100]
+        replies[status_class] = replies.get(status_class, 0) + 1  # `_refresh` makes metrics of it
 
     def count_failure(self, upstream: Upstream, pool: Pool, cause: str) -> None:
         """An attempt has failed."""
         upstream.problems[cause] = upstream.problems.get(cause, 0) + 1
-        self._count(self._failures, (pool.name, upstream.name), cause)
-
-    def _count(self, counter: Counter, labels: tuple[str, str], what: str) -> None:
-        counter.labels(*labels, what).value += 1
-        self._counted.setdefault(labels, set()).add((counter, what))
 
     def count_retry(self, pool: Pool) -> None:
         """A request is sent once more."""
@@ -56,7 +51,7 @@ class ProxyMetrics:
         self._events.labels(event.pool.name, event.kind).value += 1
 
     def _refresh(self) -> None:
-        """Gauges are set when they are asked for; what was counted of upstreams that are gone vanishes."""
+        """All are set when they are asked for; what was counted of upstreams that are gone vanishes."""
         shown = set()
         for pool in self._pools():
             for upstream in pool.upstreams:
@@ -65,6 +60,10 @@ class ProxyMetrics:
                 self._in_flight.labels(*labels).set(upstream.in_flight)
                 is_up = upstream.state is State.UP and not upstream.annotation.is_draining
                 self._is_up.labels(*labels).set(int(is_up))
+                for counter, counts in ((self._replies, upstream.replies), (self._failures, upstream.problems)):
+                    for what, count in counts.items():
+                        counter.labels(*labels, what).value = count
+                        self._counted.setdefault(labels, set()).add((counter, what))
         for labels in self._shown - shown:
             self._in_flight.remove(*labels)
             self._is_up.remove(*labels)

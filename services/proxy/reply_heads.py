@@ -11,6 +11,7 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.parsing import HEAD_END, find_head_end, parse_response_head
 from shared.httpcore.serializing import BODILESS
 
+REQUEST_ID_START = b"X-Request-Id: "
 MAX_KEPT_HEADS = 256
 MAX_KEPT_BYTES = 1024  # of one head: what is longer does not repeat
 
@@ -23,7 +24,10 @@ _BODILESS_FIELDS = make_drop_rule(HOP_BY_HOP | {"x-request-id", "content-length"
 class ReplyHead:
     """One head: what it decides, and what of it passes."""
 
-    __slots__ = ("content_length", "field_lines", "has_date", "is_chunked", "keep_alive", "size", "start", "status")
+    __slots__ = (
+        "content_length", "field_lines", "has_date", "is_chunked", "is_sized", "keep_alive", "size", "start", "status",
+        "whole",
+    )  # fmt: skip
 
     def __init__(self, buffer: bytes, end: int, limits: Limits) -> None:
         """The head in `buffer[:end]`. ProtocolError (502) when it breaks a rule."""
@@ -40,6 +44,9 @@ class ReplyHead:
             upgrade = ", ".join(head.headers.get_all("upgrade"))
             self.field_lines += f"Upgrade: {upgrade}\r\n".encode("latin-1")
         self.start = f"HTTP/1.1 {head.status} {head.reason}\r\n".encode("latin-1")
+        self.is_sized = head.content_length is not None and not is_bodiless  # a body of this length follows a GET
+        # All of it but the id, when nothing is to be added for this client; else it is put together for each reply.
+        self.whole = self.start + self.field_lines + REQUEST_ID_START if self.has_date else None
 
     @property
     def switches_to_tunnel(self) -> bool:

@@ -30,6 +30,7 @@ OWN_FIELDS: tuple[tuple[str, Template], ...] = tuple(
 # RFC 9110 §10.1.1: Expect is answered here, by the 100 (Continue) that comes when the body is wanted.
 NEVER_FORWARDED = HOP_BY_HOP | {"expect", "forwarded"}
 TUNNEL_PROTOCOL = "websocket"
+UPGRADE_FIELDS = f"Connection: Upgrade\r\nUpgrade: {TUNNEL_PROTOCOL}\r\n"  # what asks the upstream to switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,63 +69,60 @@ def make_header_plan(set_headers: Sequence[tuple[str, Template]] = (), dropped: 
     )
 
 
-def request_head(request: Request, target: str, upstream: str, plan: HeaderPlan, authorization: str | None) -> bytes:
-    """The request line and the fields for an upstream, without the empty line after them. ValueError for a field that
-    can't be written.
+def request_head(
+    request: Request, target: str, upstream: str, plan: HeaderPlan, authorization: str | None, more: str = ""
+) -> bytes:
+    """The head for an upstream. ValueError for a field that can't be written.
 
-    `upstream` is its `host:port`; `authorization` that of the `proxy_pass` URL, which replaces the client's.
+    `upstream` is its `host:port`; `authorization` that of the `proxy_pass` URL, which replaces the client's; `more` are
+    whole lines that follow.
     """
-    cached = request.fields.derived
-    if type(cached) is _Cached and cached.plan is plan and cached.authorization == authorization:
-        lines = cached.lines
-    else:
-        lines = _steady_lines(request, upstream, plan, authorization)
-    host = b""
-    if not lines.startswith(b"Host:"):
-        facts = RequestFacts(request, upstream)
-        host = _line("Host", plan.host.render(facts) or upstream)  # RFC 9110 §7.2: Host first
-    head = f"{request.method} {target} HTTP/1.1\r\n".encode("ascii") + host + lines
-    if plan.varying:
-        facts = RequestFacts(request, upstream)
-        head += b"".join([_line(name, template.render(facts)) for name, template in plan.varying])
+    steady = request.fields.derived
+    if type(steady) is not _Steady or steady.plan is not plan or steady.authorization != authorization:
+        steady = _make_steady(request, upstream, plan, authorization)
+    if steady.is_all:
+        return f"{request.method} {target} HTTP/1.1\r\n{steady.lines}{request.id}\r\n{more}\r\n".encode("latin-1")
+    facts = RequestFacts(request, upstream)
+    lines = [] if steady.has_host else [_line("Host", plan.host.render(facts) or upstream)]
+    lines.append(steady.lines)
+    lines += [_line(name, template.render(facts)) for name, template in plan.varying]
     if plan.has_request_id:
-        head += b"X-Request-Id: %b\r\n" % request.id.encode("ascii")
-    return head
+        lines.append(f"{REQUEST_ID_FIELD}: {request.id}\r\n")
+    return f"{request.method} {target} HTTP/1.1\r\n{''.join(lines)}{more}\r\n".encode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class _Cached:
+class _Steady:
     """What one plan makes of the fields of a client, beside what varies."""
 
-    plan: HeaderPlan
-    authorization: str | None
-    lines: bytes
+    __slots__ = ("authorization", "has_host", "is_all", "lines", "plan")
+
+    def __init__(self, plan: HeaderPlan, authorization: str | None, lines: str, *, has_host: bool) -> None:
+        self.plan = plan
+        self.authorization = authorization
+        self.has_host = has_host  # RFC 9110 §7.2: it stands first
+        self.is_all = has_host and plan.has_request_id and not plan.varying  # nothing but the id is to be added
+        self.lines = f"{lines}{REQUEST_ID_FIELD}: " if self.is_all else lines
 
 
-def _steady_lines(request: Request, upstream: str, plan: HeaderPlan, authorization: str | None) -> bytes:
+def _make_steady(request: Request, upstream: str, plan: HeaderPlan, authorization: str | None) -> _Steady:
     """Hop-by-hop fields and those that Connection names go first (RFC 9110 §7.6.1), so that no client can make the
     proxy drop a field of its own.
     """
     facts = RequestFacts(request, upstream)
     rule = plan.dropped if authorization is None else plan.dropped_with_authorization
     host = plan.host.render(facts) if plan.host.is_steady else ""
-    parts = [_line("Host", host), without(request.field_lines, rule)]
+    parts = [_line("Host", host), without(request.field_lines, rule).decode("latin-1")]
     parts += [_line(name, template.render(facts)) for name, template in plan.steady]
     if authorization is not None and not plan.sets_authorization:
         parts.append(_line("Authorization", authorization))
-    lines = b"".join(parts)
+    steady = _Steady(plan, authorization, "".join(parts), has_host=bool(host))
     if request.host == request.fields.host:  # else it came with the request-target
-        request.fields.derived = _Cached(plan, authorization, lines)
-    return lines
+        request.fields.derived = steady
+    return steady
 
 
-def _line(name: str, value: str) -> bytes:
-    return serialize_field(name, value).encode("latin-1") if value else b""
-
-
-def upgrade_fields(protocol: str) -> bytes:
-    """What asks the upstream to switch to `protocol`."""
-    return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol.encode("ascii")
+def _line(name: str, value: str) -> str:
+    return serialize_field(name, value) if value else ""
 
 
 def wants_tunnel(request: Request) -> bool:

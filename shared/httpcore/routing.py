@@ -169,6 +169,11 @@ class Router:
         return node.methods
 
     def _match(self, request: Request) -> dict[str, Route] | None:
+        tree, raw_path = self._tree, request.raw_path
+        if not (
+            tree.parameter or tree.rest_methods or "%" in raw_path or raw_path[1:].partition("/")[0] in tree.by_text
+        ):
+            return None  # most of what a fallback is for
         try:
             path = request.path
         except HttpError:

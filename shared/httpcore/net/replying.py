@@ -68,7 +68,7 @@ class ReplySide(Transport):
             discard_response(response)
             return
         if isinstance(response, Deferred):
-            self._enter(State.HANDLING)
+            self.state = State.HANDLING  # which every state before a reply may become
             self.deadline = math.inf
             self._deferred = response
             response.begin(self, request)

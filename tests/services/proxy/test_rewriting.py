@@ -28,7 +28,7 @@ def request_of(*lines: str, host: str = "shop.example", target: str = "/") -> Re
 
 
 def fields_of(head: bytes) -> list[tuple[str, str]]:
-    line, _, lines = head.partition(b"\r\n")
+    line, _, lines = head[:-2].partition(b"\r\n")
     assert line == b"GET / HTTP/1.1"
     return field_pairs(lines)
 
