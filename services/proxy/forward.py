@@ -259,7 +259,7 @@ class Forwarding(Attempt):
         elif head.whole is not None and not is_chunked and not connection:  # nearly always
             return b"%b%b\r\n\r\n" % (head.whole, request.id.encode("ascii"))
         if not head.has_date:
-            lines += b"Date: %b\r\n" % client.server.http_date().encode("ascii")
+            lines += b"Date: %b\r\n" % client.server.http_date(monotonic()).encode("ascii")
         if is_chunked:
             lines += b"Transfer-Encoding: chunked\r\n"
         return b"%b%b%b%b%b\r\n\r\n" % (start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))

@@ -11,16 +11,16 @@ import logging
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
 from shared.httpcore.message import HeadFields, Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
-from shared.httpcore.net.exchange import run_exchange
+from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
-from shared.httpcore.routing import PlainHandler, Route
+from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
 
 if TYPE_CHECKING:
@@ -98,19 +98,21 @@ class Connection(ReplySide):
             if buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
                 self._buffer, self._scanned = buffer[2:], 0
                 return True
-            fields, end = self._last_fields, len(buffer)
-            request = parse_repeated_head(buffer, fields, limits) if fields is not None else None
-            if request is None:
+            fields = self._last_fields
+            if fields is not None and (request := parse_repeated_head(buffer, fields, limits)) is not None:
+                self._buffer = b""
+            else:
                 end = find_head_end(buffer, self._scanned, limits)
                 if not end:
                     self._wait_for_head()
                     return False
                 request = parse_request_head(buffer, end, limits, fields)
+                self._buffer = buffer[end:]
+                self._last_fields = request.fields
         except ProtocolError as error:
             self._refuse(self._identify(Request("-", "-")), error)
             return False
-        self._buffer, self._scanned = buffer[end:], 0
-        self._last_fields = request.fields
+        self._scanned = 0
         self._begin(self._identify(request))
         return True
 
@@ -123,18 +125,19 @@ class Connection(ReplySide):
 
     def _identify(self, request: Request) -> Request:
         """Writes into the request what the connection knows of it."""
+        server = self.server
         request.remote_ip = self.remote_ip
         request.remote_port = self.remote_port
-        request.scheme = self.server.scheme
+        if server.scheme != "http":
+            request.scheme = server.scheme
         request.received_at = monotonic()  # the loop's clock, without the call through the loop
         if not request.id:
-            request.id = self.server.next_request_id()
+            request.id = server.next_request_id()
         return request
 
     def _begin(self, request: Request) -> None:
-        router = self.server.router
         try:
-            found = router.find(request)
+            found = self.server.router.find(request)
         except HttpError as error:
             found = self.error_reply(request, error)
         except Exception:
@@ -145,7 +148,7 @@ class Connection(ReplySide):
         elif request.has_body:
             self._begin_body(request, found)
         else:
-            self._dispatch(request, found)
+            self._dispatch(request, found, request.received_at)
 
     # --- bodies ------------------------------------------------------------------------------------------------
 
@@ -163,7 +166,7 @@ class Connection(ReplySide):
         if stream is not None:
             request.attach_body_stream(stream)
             self._receive_body(data)  # first, so that the handler knows what is there already
-            self._dispatch(request, route)
+            self._dispatch(request, route, request.received_at)
             return
         self._enter(State.READING_BODY)
         if request.expects_continue and not data:
@@ -189,7 +192,7 @@ class Connection(ReplySide):
         if body.is_complete:
             self._buffer, self._body = body.rest, None
             if body.stream is None:
-                self._dispatch(body.request, body.route)
+                self._dispatch(body.request, body.route, monotonic())
             else:
                 self.deadline = math.inf
         if body.stream is not None:
@@ -211,8 +214,8 @@ class Connection(ReplySide):
         body = self._body
         if body is None or self.state is not State.HANDLING:
             return
-        if body.request.expects_continue:
-            body.request.expects_continue = False
+        if body.awaits_continue:
+            body.awaits_continue = False
             self.output.write(CONTINUE)
             self.output.flush()
         self.set_deadline(self.limits.body_timeout_s)
@@ -220,21 +223,24 @@ class Connection(ReplySide):
 
     # --- handling and replying ---------------------------------------------------------------------------------
 
-    def _dispatch(self, request: Request, route: Route) -> None:
+    def _dispatch(self, request: Request, route: Route, started: float) -> None:
+        """Runs the handler; `started` is when it began to hold the loop."""
+        handler: Any = route.handler
         if route.is_async or route.blocking:
             self._enter(State.HANDLING)
             self.deadline = math.inf
             self._is_abandonable = route.abandonable
             self._task = self.loop.create_task(run_exchange(self, request, route))
             return
-        started = monotonic()
         try:
-            response = cast(PlainHandler, route.handler)(request)
+            response = handler(request)
         except HttpError as error:
             response = self.error_reply(request, error)
         except Exception:
             response = self.internal_error(request, route.name)
-        self.server.watch_handler(route.name, monotonic() - started)
+        now = monotonic()
+        if now - started > SLOW_HANDLER_S:
+            self.server.on_slow_handler(route.name, now - started)
         self.reply(request, response)
 
     # --- time-outs, back-pressure, the end ---------------------------------------------------------------------
@@ -272,7 +278,7 @@ class Connection(ReplySide):
 
     @property
     def _may_get_more(self) -> bool:
-        return not self.has_ended or bool(self._buffer)
+        return bool(self._buffer)
 
     def _on_end(self) -> None:
         """The client sends no more. What it sent is answered, unless it left in the middle of something."""
