@@ -62,14 +62,11 @@ class Attempt(Deferred):
     _is_sent = False  # the request, its body included
     _mark: int | None = None
 
-    def __init__(
-        self, request: Request, pool: Pool, settings: ForwardSettings, table: ExchangeTable, heads: ReplyHeads
-    ) -> None:
-        self.request = request
-        self.pool = pool
-        self.settings = settings
-        self._table = table
-        self._heads = heads
+    request: Request
+    pool: Pool
+    settings: ForwardSettings
+    _table: ExchangeTable
+    _heads: ReplyHeads
 
     # --- what `Forwarding` fills in ----------------------------------------------------------------------------
 
@@ -106,9 +103,8 @@ class Attempt(Deferred):
     def _go_to(self, upstream: Upstream, *, fresh: bool) -> None:
         """The request is at this upstream, on an idle connection unless it is to be a fresh one."""
         self.upstream = upstream
-        table = self._table
-        table.begin(self, upstream)
-        if not fresh and (connection := table.idle.take(upstream)) is not None:
+        connection = self._table.begin(self, upstream, fresh=fresh)
+        if connection is not None:
             self._is_reused = True
             self._ask(connection)
             return
@@ -139,14 +135,25 @@ class Attempt(Deferred):
         self.stage = Stage.ASKING
         if self._is_reused and self.request.method not in IDEMPOTENT_METHODS:
             self._mark = acknowledged_bytes(connection.sock)
-        if self.request_body is not None:
+        if self.request_body is None:
+            self.deadline = monotonic() + self.settings.read_timeout_s
+            self._table.soon(self._send_head)
+        else:
             self._sender = BodySender(self.request_body, connection, self)
             self._sender.start(self._request_head())
-        elif connection.send(self._request_head()):
-            self._is_sent = True
-            self.deadline = monotonic() + self.settings.read_timeout_s
-        else:
-            self.deadline = monotonic() + self.settings.send_timeout_s
+
+    def _send_head(self) -> None:
+        """All there is to be sent, for most requests."""
+        connection = self.connection
+        if connection is None or self.stage is not Stage.ASKING:
+            return  # the client left, or the upstream did
+        try:
+            if connection.send(self._request_head()):
+                self._is_sent = True
+            else:
+                self.deadline = monotonic() + self.settings.send_timeout_s
+        except Exception:
+            self._crash()
 
     def on_sent(self) -> None:
         """See User."""

@@ -6,6 +6,7 @@ What an exchange says is `attempt`'s; how connections are kept is `connections`'
 
 import asyncio
 import math
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.pipes import PipePool
 
 SWEEP_S = 0.1
+STEPS_PER_TURN = 32
 
 
 class Exchange(Protocol):
@@ -36,17 +38,42 @@ class ExchangeTable:
         self._loop = asyncio.get_running_loop()
         self._exchanges: set[Exchange] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._steps: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         return len(self._exchanges)
 
-    def begin(self, exchange: Exchange, upstream: Upstream) -> None:
-        """The exchange is at work at this upstream until `end`."""
+    def begin(self, exchange: Exchange, upstream: Upstream, *, fresh: bool) -> UpstreamConnection | None:
+        """The exchange is at work at this upstream until `end`, on this idle connection, if there is one to be had and
+        it is not to be a `fresh` one.
+        """
         upstream.in_flight += 1
         upstream.requests += 1
         self._exchanges.add(exchange)
         if self._sweep_timer is None:
             self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
+        return None if fresh else self.idle.take(upstream)
+
+    def soon(self, step: Callable[[], None]) -> None:
+        """`step` is called when the other events of this turn of the loop have been seen to.
+
+        What is sent in one go finds the other process still awake: waking it for each request costs more than the rest
+        of the sending. A turn is short, and no more than `STEPS_PER_TURN` wait.
+        """
+        steps = self._steps
+        if not steps:
+            self._loop.call_soon(self._run_steps)
+        steps.append(step)
+        if len(steps) >= STEPS_PER_TURN:
+            self._run_steps()
+
+    def _run_steps(self) -> None:
+        steps, self._steps = self._steps, []
+        for step in steps:
+            try:
+                step()
+            except Exception as error:  # the others' steps are not lost
+                self._loop.call_exception_handler({"message": f"Exception in {step!r}", "exception": error})
 
     def end(self, exchange: Exchange, pool: Pool, upstream: Upstream, kept: UpstreamConnection | None) -> None:
         """The upstream is free again; `kept` is a connection that may serve another request."""

@@ -70,10 +70,7 @@ class Forwarder:
 
         `target` is the request-target for the upstream. HttpError for what the client did wrong.
         """
-        forwarding = Forwarding(self, request, destination, target)
-        if request.has_body:
-            forwarding.request_body = RequestBody(request, destination.settings.max_body_bytes)
-        return forwarding
+        return Forwarding(self, request, destination, target)
 
     def may_retry(self, pool: Pool) -> bool:
         """Whether the pool's budget allows that one of its requests is sent again."""
@@ -96,10 +93,17 @@ class Forwarding(Attempt):
     _is_head_out = False
 
     def __init__(self, forwarder: Forwarder, request: Request, destination: Destination, target: str) -> None:
-        super().__init__(request, destination.pool, destination.settings, forwarder.exchanges, forwarder.heads)
+        self.request = request
+        self.pool = destination.pool
+        self.settings = destination.settings
         self._forwarder = forwarder
+        self._table = forwarder.exchanges
+        self._heads = forwarder.heads
         self._destination = destination
         self._target = target
+        fields = request.fields
+        if fields.is_chunked or fields.content_length:
+            self.request_body = RequestBody(request, destination.settings.max_body_bytes)
 
     # --- what the client's connection says (Deferred) ----------------------------------------------------------
 
@@ -243,8 +247,7 @@ class Forwarding(Attempt):
         self.stage = Stage.OVER
         client.output.write(output)
         client.finish(request, head.status, len(body))
-        if not self._is_beginning:
-            client.advance()
+        self._table.soon(client.advance)
 
     def reply_head(self, *, is_endless: bool) -> bytes:
         """The head for the client. `is_endless`: its body has no length, so it is chunked, or ends by closing."""

@@ -71,6 +71,7 @@ class Router:
         self._tree = _Node()
         self._before: list[BeforeHook] = []
         self._after: list[AfterHook] = []
+        self.alters_replies = False  # whether there are after hooks, to whom each reply must be shown
         self._fallback: Route | None = None
         self._error_page: ErrorPage | None = None
 
@@ -104,6 +105,7 @@ class Router:
     def after(self, hook: AfterHook) -> None:
         """`hook` sees every reply before it is sent, error replies included, and may add fields."""
         self._after.append(hook)
+        self.alters_replies = True
 
     def set_fallback(self, handler: Handler, **options: Unpack[RouteOptions]) -> None:
         """`handler` answers what no route matches, instead of 404; also paths that are no text."""
@@ -132,11 +134,6 @@ class Router:
         method = request.method
         route = methods.get(method) or methods.get("*") or (methods.get("GET") if method == "HEAD" else None)
         return route or _refuse_method(request, methods)
-
-    @property
-    def alters_replies(self) -> bool:
-        """Whether there are after hooks, so that each reply must be shown to them."""
-        return bool(self._after)
 
     def decorate(self, request: Request, response: Response) -> None:
         """The after hooks, in order."""
