@@ -45,28 +45,37 @@ class Stage(Enum):
 class Attempt(Deferred):
     """The part of a `Forwarding` that is at work with an upstream."""
 
-    # What most requests leave as it is stands in the class, so that making one costs what differs.
-    deadline = math.inf  # the table's sweep calls `expire` after it
-    has_timed_out = False
-    stage = Stage.CHOOSING
+    __slots__ = (
+        "_buffer", "_dial", "_heads", "_interim_count", "_is_begun", "_is_reused", "_is_sent", "_mark", "_scanned",
+        "_sender", "_table", "client", "connection", "deadline", "has_timed_out", "pool", "request", "request_body",
+        "settings", "stage", "upstream",
+    )  # fmt: skip
+
     client: ReplySide
     upstream: Upstream
-    connection: UpstreamConnection | None = None
-    request_body: RequestBody | None = None
-    _buffer = b""  # of a head that is not whole
-    _scanned = 0  # bytes of it
-    _dial: Dial | None = None
-    _sender: BodySender | None = None
-    _interim_count = 0
-    _is_reused = False
-    _is_sent = False  # the request, its body included
-    _mark: int | None = None
 
-    request: Request
-    pool: Pool
-    settings: ForwardSettings
-    _table: ExchangeTable
-    _heads: ReplyHeads
+    def __init__(
+        self, request: Request, pool: Pool, settings: ForwardSettings, table: ExchangeTable, heads: ReplyHeads
+    ) -> None:
+        self.request = request
+        self.pool = pool
+        self.settings = settings
+        self.stage = Stage.CHOOSING
+        self.connection: UpstreamConnection | None = None
+        self.request_body: RequestBody | None = None
+        self.deadline = math.inf  # the table's sweep calls `expire` after it
+        self.has_timed_out = False
+        self._table = table
+        self._heads = heads
+        self._buffer = b""  # of a head that is not whole
+        self._scanned = 0  # bytes of it
+        self._dial: Dial | None = None
+        self._sender: BodySender | None = None
+        self._interim_count = 0
+        self._is_reused = False
+        self._is_begun = False  # the request was begun to be sent
+        self._is_sent = False  # all of it, its body included
+        self._mark: int | None = None
 
     # --- what `Forwarding` fills in ----------------------------------------------------------------------------
 
@@ -104,11 +113,10 @@ class Attempt(Deferred):
         """The request is at this upstream, on an idle connection unless it is to be a fresh one."""
         self.upstream = upstream
         connection = self._table.begin(self, upstream, fresh=fresh)
+        self._is_reused = connection is not None
         if connection is not None:
-            self._is_reused = True
             self._ask(connection)
             return
-        self._is_reused = False
         self.stage = Stage.CONNECTING
         self.deadline = monotonic() + self.settings.connect_timeout_s
         self._dial = Dial(self, upstream.address.host, upstream.address.port)
@@ -135,20 +143,22 @@ class Attempt(Deferred):
         self.stage = Stage.ASKING
         if self._is_reused and self.request.method not in IDEMPOTENT_METHODS:
             self._mark = acknowledged_bytes(connection.sock)
-        if self.request_body is None:
-            self.deadline = monotonic() + self.settings.read_timeout_s
-            self._table.soon(self._send_head)
-        else:
-            self._sender = BodySender(self.request_body, connection, self)
-            self._sender.start(self._request_head())
+        self.deadline = monotonic() + self.settings.read_timeout_s
+        self._is_begun = False
+        self._table.soon(self._send)
 
-    def _send_head(self) -> None:
-        """All there is to be sent, for most requests."""
+    def _send(self) -> None:
+        """All that there is to be sent so far: for most requests, all."""
         connection = self.connection
-        if connection is None or self.stage is not Stage.ASKING:
+        if connection is None or self._is_begun:
             return  # the client left, or the upstream did
+        self._is_begun = True
         try:
-            if connection.send(self._request_head()):
+            head = self._request_head()
+            if self.request_body is not None:
+                self._sender = BodySender(self.request_body, connection, self)
+                self._sender.start(head)
+            elif connection.send(head):
                 self._is_sent = True
             else:
                 self.deadline = monotonic() + self.settings.send_timeout_s
@@ -198,6 +208,9 @@ class Attempt(Deferred):
             if self.stage is not Stage.ASKING:
                 self._take_body(data)
                 return
+            if not self._is_begun:
+                self.on_end("the upstream said something unasked")
+                return
             if self._buffer:
                 data = self._buffer + data
             head = self._heads.read(data, self._scanned)
@@ -234,7 +247,9 @@ class Attempt(Deferred):
             assert self.connection is not None
             has_begun = bool(self._buffer) or self._interim_count > 0
             sock = self.connection.sock
-            delivery = delivery_since(sock, self._mark) if self._is_reused else Delivery.SOME
+            delivery = Delivery.NONE
+            if self._is_begun:
+                delivery = delivery_since(sock, self._mark) if self._is_reused else Delivery.SOME
             is_stale = self._is_reused and not has_begun
             self._fail(Failure(FailureKind.CLOSED, detail, is_stale, has_begun, delivery))
         except Exception:

@@ -183,19 +183,14 @@ class IdleConnections:
     def __init__(self, max_per_upstream: int = MAX_IDLE_PER_UPSTREAM, idle_s: float = IDLE_S) -> None:
         self._max_per_upstream = max_per_upstream
         self._idle_s = idle_s
-        self._by_upstream: dict[Upstream, list[UpstreamConnection]] = {}
+        self.by_upstream: dict[Upstream, list[UpstreamConnection]] = {}
         self._now = monotonic()  # as of the last sweep, which is exact enough
-
-    def take(self, upstream: Upstream) -> UpstreamConnection | None:
-        """An idle connection, whose `user` is to be set, or None."""
-        waiting = self._by_upstream.get(upstream)
-        return waiting.pop() if waiting else None
 
     def put(self, connection: UpstreamConnection) -> None:
         """Kept, unless as many wait already."""
-        waiting = self._by_upstream.get(connection.upstream)
+        waiting = self.by_upstream.get(connection.upstream)
         if waiting is None:
-            waiting = self._by_upstream[connection.upstream] = []
+            waiting = self.by_upstream[connection.upstream] = []
         if len(waiting) >= self._max_per_upstream:
             connection.close()
             return
@@ -208,26 +203,26 @@ class IdleConnections:
     def discard(self, connection: UpstreamConnection) -> None:
         """It is closed, and offered to nobody any more."""
         connection.close()
-        waiting = self._by_upstream.get(connection.upstream, [])
+        waiting = self.by_upstream.get(connection.upstream, [])
         if connection in waiting:
             waiting.remove(connection)
 
     def drop(self, upstream: Upstream) -> None:
         """Those to an upstream that is gone are closed."""
-        for connection in self._by_upstream.pop(upstream, ()):
+        for connection in self.by_upstream.pop(upstream, ()):
             connection.close()
 
     def sweep(self, now: float) -> bool:
         """Closes what nobody has asked for in a while; whether any are left. The oldest are first in their lists."""
         self._now = now
-        for upstream, waiting in list(self._by_upstream.items()):
+        for upstream, waiting in list(self.by_upstream.items()):
             while waiting and waiting[0].idle_since + self._idle_s <= now:
                 waiting.pop(0).close()
             if not waiting:
-                del self._by_upstream[upstream]
-        return bool(self._by_upstream)
+                del self.by_upstream[upstream]
+        return bool(self.by_upstream)
 
     def close(self) -> None:
         """None are left."""
-        for upstream in list(self._by_upstream):
+        for upstream in list(self.by_upstream):
             self.drop(upstream)

@@ -16,7 +16,6 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.pipes import PipePool
 
 SWEEP_S = 0.1
-STEPS_PER_TURN = 32
 
 
 class Exchange(Protocol):
@@ -52,20 +51,19 @@ class ExchangeTable:
         self._exchanges.add(exchange)
         if self._sweep_timer is None:
             self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
-        return None if fresh else self.idle.take(upstream)
+        waiting = self.idle.by_upstream.get(upstream)
+        return waiting.pop() if waiting and not fresh else None
 
     def soon(self, step: Callable[[], None]) -> None:
         """`step` is called when the other events of this turn of the loop have been seen to.
 
         What is sent in one go finds the other process still awake: waking it for each request costs more than the rest
-        of the sending. A turn is short, and no more than `STEPS_PER_TURN` wait.
+        of the sending. And what an upstream has said before it was asked shows until then.
         """
         steps = self._steps
         if not steps:
             self._loop.call_soon(self._run_steps)
         steps.append(step)
-        if len(steps) >= STEPS_PER_TURN:
-            self._run_steps()
 
     def _run_steps(self) -> None:
         steps, self._steps = self._steps, []

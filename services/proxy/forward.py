@@ -57,20 +57,13 @@ class Destination:
 
 
 class Forwarder:
-    """Forwards requests over the connections of one table of exchanges."""
+    """What all requests have in common: one table of exchanges, one memory of heads, and the retry budgets."""
 
     def __init__(self, exchanges: ExchangeTable, metrics: ProxyMetrics) -> None:
         self.exchanges = exchanges
         self.metrics = metrics
         self.heads = ReplyHeads(exchanges.limits)
         self._budgets: WeakKeyDictionary[Pool, RetryBudget] = WeakKeyDictionary()
-
-    def forward(self, request: Request, destination: Destination, target: str) -> "Forwarding":
-        """What makes the reply for the client: an upstream's, or one that says why there is none.
-
-        `target` is the request-target for the upstream. HttpError for what the client did wrong.
-        """
-        return Forwarding(self, request, destination, target)
 
     def may_retry(self, pool: Pool) -> bool:
         """Whether the pool's budget allows that one of its requests is sent again."""
@@ -84,23 +77,24 @@ class Forwarder:
 class Forwarding(Attempt):
     """One request, over all its attempts, until the client has the reply."""
 
-    _tried: tuple[Upstream, ...] = ()
-    _last_failure: Failure | None = None
-    _must_be_fresh = False
-    _relay: Relay | None = None
+    __slots__ = (
+        "_destination", "_forwarder", "_is_head_out", "_last_failure", "_must_be_fresh", "_relay",
+        "_reply", "_target", "_tried",
+    )  # fmt: skip
+
     _reply: ReplyHead
-    _is_beginning = True
-    _is_head_out = False
 
     def __init__(self, forwarder: Forwarder, request: Request, destination: Destination, target: str) -> None:
-        self.request = request
-        self.pool = destination.pool
-        self.settings = destination.settings
+        """`target` is the request-target for the upstream. HttpError for a body that is too large."""
+        super().__init__(request, destination.pool, destination.settings, forwarder.exchanges, forwarder.heads)
         self._forwarder = forwarder
-        self._table = forwarder.exchanges
-        self._heads = forwarder.heads
         self._destination = destination
         self._target = target
+        self._tried: tuple[Upstream, ...] = ()
+        self._last_failure: Failure | None = None
+        self._must_be_fresh = False
+        self._relay: Relay | None = None
+        self._is_head_out = False
         fields = request.fields
         if fields.is_chunked or fields.content_length:
             self.request_body = RequestBody(request, destination.settings.max_body_bytes)
@@ -114,7 +108,6 @@ class Forwarding(Attempt):
             self._try_one()
         except Exception:
             self._crash()
-        self._is_beginning = False
 
     def resume(self) -> None:
         """See Deferred."""
@@ -359,8 +352,7 @@ class Forwarding(Attempt):
         if self.stage is Stage.CHOOSING:
             self.stage = Stage.OVER
         self.client.reply(self.request, response)
-        if not self._is_beginning:
-            self.client.advance()
+        self._table.soon(self.client.advance)  # it may be at work with what came before, or after
 
     def _crash(self) -> None:
         self._stop_relay()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from services.proxy.access import Access, Visitor
-from services.proxy.forward import Destination, Forwarder
+from services.proxy.forward import Destination, Forwarder, Forwarding
 from services.proxy.gateway import Gateway, Place
 from services.proxy.mesh import Mesh
 from services.proxy.revocation import Oversight, Revocation
@@ -48,7 +48,7 @@ class SiteHandler:
             target = request.target
             if route.location.uri is not None:
                 target = upstream_target(target, request.query, route)
-            return self._forwarder.forward(request, destination, target)
+            return Forwarding(self._forwarder, request, destination, target)
         if isinstance(found, SlashRedirect):
             query = f"?{request.query}" if request.query else ""
             return Response.redirect(found.location + query, 301)
@@ -109,7 +109,7 @@ class OwnPaths:
                 return visitor
             oversight = self._oversee(visitor, _peers_at_stake(request, visitor))
             destination, target = find_destination(request, visitor, oversight)
-            return forwarder.forward(request, destination, target)
+            return Forwarding(forwarder, request, destination, target)
 
         return handle_mesh
 

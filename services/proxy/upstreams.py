@@ -248,7 +248,9 @@ class Pool:
     def choose(self, tried: Collection[Upstream] = ()) -> Upstream | None:
         """The upstream for a request that has failed at those `tried`; None when there is none left."""
         candidates = self.candidates_without(tried) if tried else self.candidates()
-        return self.policy.choose(candidates) if candidates else None
+        if len(candidates) > 1:
+            return self.policy.choose(candidates)
+        return candidates[0] if candidates else None
 
     def candidates(self) -> tuple[Upstream, ...]:
         """Those who may be chosen. Kept until something changes, so that asking costs nothing."""
