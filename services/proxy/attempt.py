@@ -91,8 +91,8 @@ class Attempt(Deferred):
         """No reply comes of this attempt, which is over."""
         raise NotImplementedError
 
-    def _on_body_cut(self, detail: str) -> None:
-        """The upstream ended, or took too long, inside the reply's body."""
+    def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
+        """The upstream ended in the reply's body, broke off, or took too long."""
         raise NotImplementedError
 
     def _take_body(self, data: bytes) -> None:
@@ -209,7 +209,7 @@ class Attempt(Deferred):
                 self._take_body(data)
                 return
             if not self._is_begun:
-                self.on_end("the upstream said something unasked")
+                self.on_end("the upstream said something unasked", is_orderly=False)
                 return
             if self._buffer:
                 data = self._buffer + data
@@ -238,11 +238,11 @@ class Attempt(Deferred):
             self.client.output.write(head.start + head.field_lines + b"\r\n")
             self.client.output.flush()
 
-    def on_end(self, detail: str) -> None:
+    def on_end(self, detail: str, *, is_orderly: bool) -> None:
         """See User."""
         try:
             if self.stage is not Stage.ASKING:
-                self._on_body_cut(detail)
+                self._on_body_end(detail, is_orderly=is_orderly)
                 return
             assert self.connection is not None
             has_begun = bool(self._buffer) or self._interim_count > 0
@@ -296,7 +296,7 @@ class Attempt(Deferred):
             elif self.stage is Stage.ASKING:
                 kind = FailureKind.REPLY_TIMED_OUT if self._is_sent else FailureKind.SEND_TIMED_OUT
             else:
-                self._on_body_cut("it took too long")
+                self._on_body_end("it took too long", is_orderly=False)
                 return
             has_begun = self.stage is Stage.ASKING and (bool(self._buffer) or self._interim_count > 0)
             self._fail(Failure(kind, kind.value, has_reply_begun=has_begun))

@@ -24,8 +24,8 @@ class User(Protocol):
     def on_data(self, data: bytes) -> None:
         """The upstream has sent this."""
 
-    def on_end(self, detail: str) -> None:
-        """The upstream sends no more, or the connection broke."""
+    def on_end(self, detail: str, *, is_orderly: bool) -> None:
+        """The upstream sends no more, or (not `is_orderly`) the connection broke."""
 
     def on_sent(self) -> None:
         """What had been held up is with the kernel."""
@@ -76,22 +76,22 @@ class UpstreamConnection:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._end(f"reading failed: {error}")
+            self._end(f"reading failed: {error}", is_orderly=False)
             return
         user = self.user
         if not data:
-            self._end("the upstream ended the connection")
+            self._end("the upstream ended the connection", is_orderly=True)
         elif user is not None:
             user.on_data(data)
         else:
             self._idle.discard(self)  # said unasked: it would be read as the next reply
 
-    def _end(self, detail: str) -> None:
+    def _end(self, detail: str, *, is_orderly: bool) -> None:
         if self.user is None:
             self._idle.discard(self)
             return
         self.set_reading(False)
-        self.user.on_end(detail)
+        self.user.on_end(detail, is_orderly=is_orderly)
 
     def set_reading(self, wanted: bool) -> None:
         """Whether `user` hears of what arrives."""

@@ -275,11 +275,11 @@ class Forwarding(Attempt):
         elif self._relay is not None:
             self._relay.on_data(data)
 
-    def _on_body_cut(self, detail: str) -> None:
+    def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
         if self.stage is Stage.TUNNELLING:  # the client has not taken its 101
             self.client.abort()
         elif self._relay is not None:
-            self._relay.on_end(detail)
+            self._relay.on_end(detail, is_orderly=is_orderly)
 
     def end_reply(self, sent_bytes: int, *, reuse: bool) -> None:
         """The relay has written the whole reply."""

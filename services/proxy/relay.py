@@ -27,8 +27,8 @@ class Relay(Protocol):
     def on_data(self, data: bytes) -> None:
         """More of the body."""
 
-    def on_end(self, detail: str) -> None:
-        """The upstream sends no more, or took too long."""
+    def on_end(self, detail: str, *, is_orderly: bool) -> None:
+        """The upstream sends no more; not `is_orderly`: it broke off, or took too long."""
 
     def resume(self) -> None:
         """The client has taken what had been held up."""
@@ -65,7 +65,7 @@ class Collecting:
         else:
             self._forwarding.expect_more()
 
-    def on_end(self, detail: str) -> None:
+    def on_end(self, detail: str, *, is_orderly: bool) -> None:
         """See Relay."""
         self._forwarding.cut_reply(f"{self._left} bytes were to come; {detail}")
 
@@ -129,10 +129,10 @@ class Passing:
         else:
             forwarding.pause()
 
-    def on_end(self, detail: str) -> None:
+    def on_end(self, detail: str, *, is_orderly: bool) -> None:
         """See Relay."""
         try:
-            if self._forwarding.has_timed_out:
+            if not is_orderly:  # RFC 9112 §8: a body that ends with the connection is whole only when that was closed
                 raise ConnectionClosed(detail)
             self._decoder.end()
         except ConnectionClosed as error:
@@ -203,10 +203,10 @@ class Splicing:
             if error.errno == errno.EINVAL:  # this system does not splice such sockets
                 forwarding.pass_rest(self._left, self._length - self._left)
             else:
-                self.on_end(f"reading failed: {error}")
+                self.on_end(f"reading failed: {error}", is_orderly=False)
             return
         if not count:
-            self.on_end("the upstream ended the connection")
+            self.on_end("the upstream ended the connection", is_orderly=True)
             return
         self._left -= count
         client_fd = forwarding.client.output.plain_fd
@@ -222,7 +222,7 @@ class Splicing:
         else:
             self.resume()
 
-    def on_end(self, detail: str) -> None:
+    def on_end(self, detail: str, *, is_orderly: bool) -> None:
         """See Relay."""
         self._forwarding.cut_reply(f"{self._left} bytes were to come; {detail}", self._length - self._left)
 

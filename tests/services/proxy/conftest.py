@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.processes import Service
+from tests.processes import Service, service_environment
+from tests.services.proxy.site import CONF, Site
 from tests.services.proxy.upstream_servers import Upstream
 
 StartProxy = Callable[..., Service]
@@ -38,3 +39,17 @@ def start_proxy(start_service: Any, tmp_path: Path) -> StartProxy:
         return service
 
     return start
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("proxy")
+    upstream = Upstream(name="u1")
+    path = folder / "proxy.conf"
+    path.write_text(CONF.format(address=upstream.address))
+    proxy = Service("services.proxy", ("--config", str(path)), service_environment(), Path(folder / "log"))
+    proxy.wait_healthy()
+    yield Site(proxy, upstream)
+    assert "Traceback" not in proxy.output, proxy.output
+    proxy.kill()
+    upstream.close()

@@ -8,74 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
 
-from tests.processes import Service, service_environment, wait_until
-from tests.services.proxy.upstream_servers import Reply, Talk, Upstream
+from tests.processes import wait_until
+from tests.services.proxy.site import Site, peak_memory_mib
+from tests.services.proxy.upstream_servers import Reply, Talk
 
 MIB = 1024 * 1024
-
-CONF = """
-proxy_read_timeout 10s;
-host "*" {{
-    proxy_pass http://{address};
-    location /hasty/ {{ proxy_read_timeout 300ms; }}
-    location /pushy/ {{ proxy_send_timeout 300ms; }}
-    location /small/ {{ client_max_body_size 1k; }}
-    location /under/ {{ proxy_pass http://{address}/base/; }}
-    location /secret/ {{ proxy_pass http://user:pa%20ss@{address}; }}
-    location /set/ {{
-        proxy_set_header Host $proxy_host;
-        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-        proxy_set_header X-Id "id=$request_id";
-        proxy_set_header Accept-Encoding "";
-    }}
-    location /nowhere/ {{ proxy_pass http://127.0.0.1:1; }}
-}}
-"""
-
-
-class Site:
-    """The proxy, its one upstream, and ways to ask."""
-
-    def __init__(self, proxy: Service, upstream: Upstream) -> None:
-        self.proxy, self.upstream, self.url = proxy, upstream, proxy.url
-        self.count = 0
-
-    def on(self, reply: Reply, path: str = "") -> str:
-        """The URL of a path that the upstream answers like this."""
-        self.count += 1
-        path = f"{path or '/'}{self.count}"
-        self.upstream.by_path[path] = reply
-        return self.url + path
-
-    def talk(self, *parts: bytes, until_end: bool = True) -> bytes:
-        """What comes back on a raw connection."""
-        with socket.create_connection(("127.0.0.1", self.proxy.port), timeout=10) as sock:
-            for part in parts:
-                sock.sendall(part)
-            return b"".join(iter(lambda: sock.recv(65536), b"")) if until_end else sock.recv(65536)
-
-    def in_flight(self) -> int:
-        return int(requests.get(self.url + "/_proxy/status", timeout=10).json()["in_flight"])
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("proxy")
-    upstream = Upstream(name="u1")
-    path = folder / "proxy.conf"
-    path.write_text(CONF.format(address=upstream.address))
-    proxy = Service("services.proxy", ("--config", str(path)), service_environment(), Path(folder / "log"))
-    proxy.wait_healthy()
-    yield Site(proxy, upstream)
-    assert "Traceback" not in proxy.output, proxy.output
-    proxy.kill()
-    upstream.close()
-
 
 # --- what passes -------------------------------------------------------------------------------------------
 
@@ -241,13 +182,6 @@ class BlockReader:
             return b""
         self.left -= 1
         return self.block
-
-
-def peak_memory_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("no VmHWM")
 
 
 def test_a_client_that_reads_nothing_stops_the_upstream_from_sending(site: Site) -> None:
