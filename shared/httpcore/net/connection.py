@@ -34,6 +34,7 @@ class Connection(ReplySide):
 
     __slots__ = (
         "_buffer",
+        "_is_held",
         "_last_fields",
         "_scanned",
         "remote_ip",
@@ -45,6 +46,7 @@ class Connection(ReplySide):
         self.remote_ip = remote_ip
         self.remote_port = remote_port
         self._buffer = b""  # received, not used
+        self._is_held = False  # requests in the buffer wait for the others' turn, or for unsent replies
         self._last_fields: HeadFields | None = None  # of the last request, until the connection is idle for a while
         self._scanned = 0  # bytes of the buffer known to hold no end of a head
 
@@ -58,36 +60,53 @@ class Connection(ReplySide):
     def _on_data(self, data: bytes) -> None:
         if self.state is State.READING_HEAD:
             self._buffer = self._buffer + data if self._buffer else data
-            self.advance()
+            self._answer()
         elif self.state is State.LINGERING:
             self._discard(data)
         elif self._body is not None:
             self._receive_body(data)
-            self.advance()
+            self._answer()
         else:
             self._buffer += data  # read ahead while a handler runs
             self._balance_reading()
 
     def advance(self) -> None:
-        """Answers what can be answered of the buffer, at most a turn's budget of requests, and sends the replies."""
+        """Answers what can be answered of the buffer, and sends the replies now."""
+        self._take_requests()
+        self._send_replies()
+
+    def _answer(self) -> None:
+        """As `advance`, but the replies leave at the end of the turn, behind each other's."""
+        self._take_requests()
+        if self.output.size or self.state is not State.READING_HEAD or self._is_held:
+            self.server.at_turn_end(self._send_replies)
+        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
+            self._balance_reading()
+
+    def _take_requests(self) -> None:
+        """At most a turn's budget of requests are answered, or given to their handlers."""
         limits = self.limits
         turns = limits.requests_per_turn
-        is_held = False
+        self._is_held = False
         while self._buffer and self.state is State.READING_HEAD:
             if turns == 0 or self.output.size > limits.max_output_bytes:
-                is_held = True
+                self._is_held = True
                 break
             turns -= 1
             if not self._take_request():
                 break
         if self.has_ended and self.state is State.READING_HEAD and not self._buffer:
             self._linger()
+
+    def _send_replies(self) -> None:
+        """What was written is sent, as far as the socket takes it, and what waited for that goes on."""
         self.output.flush()
-        if is_held and self.output.is_empty:
+        if self._is_held and self.output.is_empty:
+            self._is_held = False
             self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
         if self.state is not State.READING_HEAD and self.output.is_empty:
             self._on_all_sent()
-        if len(self._buffer) > limits.max_pipelined_bytes or not self._is_reading:
+        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
             self._balance_reading()
 
     def _take_request(self) -> bool:

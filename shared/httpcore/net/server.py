@@ -14,6 +14,7 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.loop import turn_end_of
 from shared.httpcore.net.stream import Stream, ip_family
 from shared.httpcore.routing import Router
 
@@ -58,6 +59,7 @@ class Server:
         self.limits = limits
         self.scheme = scheme
         self.loop = asyncio.get_running_loop()
+        self.at_turn_end = turn_end_of(self.loop)
         self.is_draining = False
         self.record = on_response or _ignore_response  # a reply is complete: whoever counts and logs hears of it
         self.on_slow_handler = on_slow_handler or _ignore_slow_handler
@@ -85,7 +87,7 @@ class Server:
 
     def next_request_id(self) -> str:
         """An id that no other request of this or another process has."""
-        return f"{self._id_prefix}-{next(self._ids):x}"
+        return f"{self._id_prefix}-{next(self._ids)}"
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed, or its socket belongs to an upgrade."""
