@@ -11,20 +11,18 @@ import logging
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
 from shared.httpcore.message import HeadFields, Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
+from shared.httpcore.net.host import Host
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
 from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
-
-if TYPE_CHECKING:
-    from shared.httpcore.net.server import Server
 
 logger = logging.getLogger("weaprous.http")
 
@@ -41,7 +39,7 @@ class Connection(ReplySide):
         "remote_port",
     )
 
-    def __init__(self, server: "Server", sock: socket.socket, remote_ip: str, remote_port: int) -> None:
+    def __init__(self, server: Host, sock: socket.socket, remote_ip: str, remote_port: int) -> None:
         super().__init__(server, sock)
         self.remote_ip = remote_ip
         self.remote_port = remote_port
@@ -114,12 +112,12 @@ class Connection(ReplySide):
         limits = self.limits
         buffer = self._buffer
         try:
-            if buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
-                self._buffer, self._scanned = buffer[2:], 0
-                return True
             fields = self._last_fields
             if fields is not None and (request := parse_repeated_head(buffer, fields, limits)) is not None:
                 self._buffer = b""
+            elif buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
+                self._buffer, self._scanned = buffer[2:], 0
+                return True
             else:
                 end = find_head_end(buffer, self._scanned, limits)
                 if not end:

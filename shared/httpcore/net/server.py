@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from shared.httpcore.dates import format_http_date
@@ -14,14 +14,12 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.host import OnResponse, OnSlowHandler
 from shared.httpcore.net.loop import turn_end_of
 from shared.httpcore.net.stream import Stream, ip_family
 from shared.httpcore.routing import Router
 
 logger = logging.getLogger("weaprous.http")
-
-OnResponse = Callable[[Request, int, int, float], None]
-OnSlowHandler = Callable[[str, float], None]
 
 BACKLOG = 1024
 ACCEPTS_PER_TURN = 32
