@@ -93,8 +93,12 @@ class ExpiryTimer:
 def add_gates(router: Router, settings: Settings) -> None:
     """Hooks: who may ask at all, and who asks. Health is for everyone."""
     key = load_key(settings.keys_dir, "tracker") if settings.keys_dir is not None else None
-    guard = Guard(key is not None, settings.cors_origin, frozenset({settings.server_ip}))
     key_check = KeyCheck(key, "X-Tracker-Key", "tracker")
+
+    def is_vouched_for(request: Request) -> bool:
+        return key_check.is_vouched_for(request, time.time())
+
+    guard = Guard(key is not None, settings.cors_origin, frozenset({settings.server_ip}), is_vouched_for)
 
     def identify(request: Request) -> Response | None:
         if request.raw_path in OPEN_PATHS:
