@@ -39,7 +39,7 @@ async def build(settings: Settings, session_secret: bytes, lifecycle: Lifecycle)
     """The backend, ready to serve. StartupError."""
     give_back_large_blocks()
     name = make_replica_name(socket.gethostname(), settings.server_port)
-    accounts = Accounts(_open_users(settings.users_file))
+    accounts = Accounts(_open_users(settings.users_file, lifecycle))
     backend = Backend(name, accounts, session_secret, Pages(settings.web_dir))
     lifecycle.metrics.gauge(
         "weaprous_backend_in_flight",
@@ -53,9 +53,11 @@ async def build(settings: Settings, session_secret: bytes, lifecycle: Lifecycle)
     return backend.make_router(guard, ContentPolicy(keyless=not keyed, connect_origins=settings.ui_connect))
 
 
-def _open_users(path: Path | None) -> UserSource:
+def _open_users(path: Path | None, lifecycle: Lifecycle) -> UserSource:
     if path is not None:
-        return UsersFile(path)
+        users = UsersFile(path)
+        lifecycle.on_hangup(users.reload)
+        return users
     _log.warning("no users file: the only login is admin with the password `password`")
     return BuiltInUsers()
 

@@ -7,7 +7,6 @@ Owns the order in which these happen. Read `drain` for the steps of the end, `st
 import asyncio
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -20,6 +19,7 @@ from shared.httpcore.net.server import Server
 from shared.httpcore.routing import Router
 from shared.runtime.drain import MIN_STEP_S, Callback, drain_servers, end_tasks, reserve_s, run_in_reverse
 from shared.runtime.errors import StartupError
+from shared.runtime.hangup import Hangup
 from shared.runtime.listening import describe_openness, listen_or_explain, raise_file_limit, show_address
 from shared.runtime.logs import LineWriter, configure_logs, get_logger
 from shared.runtime.metrics import CONTENT_TYPE, MetricsRegistry
@@ -54,6 +54,7 @@ class Lifecycle:
         self.observer = RequestObserver(label_of(name, worker), settings, self.metrics, writer)
         self.on_slow_handler = SlowHandlerLog(get_logger(name), self.metrics)
         self._logger = get_logger(name)
+        self.hangup = Hangup(self._logger, self.stop)
         self._main_server: Server | None = None
         self._more_servers: list[Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,8 +124,8 @@ class Lifecycle:
         self._on_stop.append(callback)
 
     def on_hangup(self, callback: Callable[[], None]) -> None:
-        """`callback` runs in the loop at each SIGHUP, which otherwise ends the process."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, callback)
+        """`callback` runs in the loop at each SIGHUP, which otherwise changes nothing."""
+        self.hangup.add(callback)
 
     def stop(self, exit_status: int = 0) -> None:
         """The drain begins as if SIGTERM had come; the highest status that was asked for is the exit status."""
@@ -252,6 +253,7 @@ async def _live(plan: ServicePlan, listener: socket.socket, place: WorkerPlace |
     lifecycle = Lifecycle(plan.name, plan.settings, writer, place.number if place else None)
     signals = StopSignals(plan.name, plan.settings.drain_s, lifecycle.stop, writer.flush_if_free)
     signals.install()
+    lifecycle.hangup.install()
     if place is not None:
         _watch_parent(place.parent_fd, signals)
     try:
@@ -271,6 +273,7 @@ async def _live(plan: ServicePlan, listener: socket.socket, place: WorkerPlace |
         return EXIT_FAILED
     finally:
         await end_tasks(asyncio.all_tasks() - {asyncio.current_task()}, LEFTOVERS_S)
+        lifecycle.hangup.uninstall()
         signals.uninstall()
 
 
