@@ -21,6 +21,7 @@ from shared.runtime.guard import Guard
 from shared.runtime.keys import load_key
 from shared.runtime.lifecycle import Lifecycle
 from shared.runtime.tracker_client import TrackerClient
+from shared.runtime.tracker_tls import load_tracker_tls
 from shared.runtime.users_file import UsersFile
 
 FIRST_WORKER = (None, 1)  # the only process, or the first of several: one of them speaks for the replica
@@ -65,9 +66,9 @@ def _open_users(path: Path | None, lifecycle: Lifecycle) -> UserSource:
 def _register(settings: Settings, tracker: str, backend: Backend, lifecycle: Lifecycle) -> None:
     """The tracker knows this replica from the start of the service to its end."""
     key = load_key(settings.keys_dir, "tracker") if settings.keys_dir is not None else None
-    pool = ConnectionPool(max_idle_per_origin=1)
+    pool = ConnectionPool(max_idle_per_origin=1, tls=load_tracker_tls(settings.tracker_ca))
     registration = Registration(
-        TrackerClient(tracker, key, pool), backend.name, settings.server_port, backend.in_flight
+        TrackerClient(tracker, key, pool), backend.name, settings.advertise, settings.server_port, backend.in_flight
     )
     lifecycle.on_stop(pool.aclose)
     lifecycle.on_stop(registration.end)

@@ -8,12 +8,14 @@ from services.backend.pages import NEEDED_FILES
 from shared.runtime.settings import (
     CommonSettings,
     parse_base_url,
+    parse_host,
     parse_int_between,
     parse_origin,
     parse_path,
     parse_port,
     setting,
 )
+from shared.runtime.tracker_tls import TRACKER_CA_HELP, find_tracker_mistakes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,10 @@ class Settings(CommonSettings):
     )
     web_dir: Path = setting(Path("web"), parse_path, help="folder of the pages")
     tracker: str | None = setting(None, parse_base_url, help="address of the tracker to register with")
+    tracker_ca: Path | None = setting(None, parse_path, help=TRACKER_CA_HELP)
+    advertise: str | None = setting(
+        None, parse_host, help="host or address that the tracker tells the proxy; without it where it hears us from"
+    )
     ui_connect: tuple[str, ...] = setting(
         (), parse_origin, help="origin that the page may connect to besides its own site", is_repeatable=True
     )
@@ -36,6 +42,7 @@ class Settings(CommonSettings):
 
 def find_conflicts(settings: Settings) -> Iterator[str]:
     """What is wrong with settings that look right by themselves."""
+    yield from find_tracker_mistakes(settings.tracker, settings.tracker_ca)
     try:
         missing = [name for name in NEEDED_FILES if not (settings.web_dir / name).is_file()]
     except OSError as error:

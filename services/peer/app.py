@@ -26,6 +26,7 @@ from shared.runtime.lifecycle import Lifecycle
 from shared.runtime.listening import is_loopback, listen_or_explain
 from shared.runtime.metrics import MetricsRegistry
 from shared.runtime.tracker_client import TrackerClient, keep_registered, unregister
+from shared.runtime.tracker_tls import load_tracker_tls
 
 CHANNELS = ("chat",)
 WILDCARDS = frozenset({"0.0.0.0", "::"})
@@ -116,7 +117,7 @@ def _follow_tracker(
     """The peer knows who else is there and, where asked to, is known itself until the drain begins."""
     if settings.tracker is None:
         return
-    pool = ConnectionPool()
+    pool = ConnectionPool(tls=load_tracker_tls(settings.tracker_ca))
     lifecycle.on_stop(pool.aclose)
     client = TrackerClient(settings.tracker, key, pool)
     lifecycle.start_task(_watch(client, parts.membership), "watching the tracker")
