@@ -15,6 +15,7 @@ from services.backend.pages import Pages
 from services.backend.registration import Registration, make_replica_name
 from services.backend.settings import Settings
 from services.backend.users import Accounts, BuiltInUsers, UserSource
+from shared.httpcore.limits import behind_proxy
 from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.routing import Router
 from shared.runtime.guard import Guard
@@ -39,6 +40,7 @@ def load_session_secret(settings: Settings) -> bytes:
 async def build(settings: Settings, session_secret: bytes, lifecycle: Lifecycle) -> Router:
     """The backend, ready to serve. StartupError."""
     give_back_large_blocks()
+    lifecycle.limits = behind_proxy(lifecycle.limits)
     name = make_replica_name(socket.gethostname(), settings.server_port)
     accounts = Accounts(_open_users(settings.users_file, lifecycle))
     backend = Backend(name, accounts, session_secret, Pages(settings.web_dir))

@@ -19,6 +19,7 @@ from services.peer.membership import ROLE, Membership
 from services.peer.remembered import PRUNE_AT_ONCE
 from services.peer.settings import Settings
 from services.peer.store import MessageStore, open_store
+from shared.httpcore.limits import behind_proxy
 from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.routing import Router
 from shared.runtime.keys import load_key
@@ -57,6 +58,7 @@ class Parts:
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Router:
     """The peer, ready to serve: its router, with links accepted and the outbox on its way. StartupError."""
+    lifecycle.limits = behind_proxy(lifecycle.limits)
     keys = _load_keys(settings)
     listener = listen_or_explain(settings.server_ip, settings.p2p_port)
     try:

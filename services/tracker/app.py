@@ -18,6 +18,7 @@ from services.tracker.settings import Settings
 from services.tracker.snapshot import SnapshotWriter, load_snapshot
 from services.tracker.watch import WatchHub
 from shared.httpcore.errors import HttpError
+from shared.httpcore.limits import behind_proxy
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import Router
 from shared.runtime.errors import StartupError
@@ -34,6 +35,7 @@ _log = logging.getLogger("weaprous.tracker")
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Router:
     """The tracker, ready to serve: its router, with the table that a snapshot kept. StartupError."""
+    lifecycle.limits = behind_proxy(lifecycle.limits)
     clock = steady_clock()
     registry = Registry(settings.max_peers, first_revision=int(time.time() * 1000))
     if settings.snapshot is not None:
