@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Iterable
 
-from shared.runtime.settings import REQUIRED, SettingSpec, expected_value
+from shared.runtime.setting_spec import REQUIRED, SettingSpec, expected_value
 
 _INDENT = " " * 6
 
