@@ -1,6 +1,6 @@
 """The tables of flags and endpoints in README, made from the services themselves.
 
-`python -m tests.readme_tables` writes the flags' table anew; the endpoints' has words of its own, so it is checked only.
+`python -m tests.readme_tables` writes the flags' table anew; the endpoints' has words of its own and is checked only.
 """
 
 import asyncio
