@@ -23,9 +23,7 @@ class Settings(CommonSettings):
     """The settings of one backend."""
 
     server_port: int = setting(8000, parse_port, help="TCP port to listen on; 0 lets the system choose")
-    workers: int = setting(
-        1, parse_int_between(1, 64), help="processes that accept from the one listener", unit="processes"
-    )
+    workers: int = setting(1, parse_int_between(1, 64), help="processes that share the port", unit="processes")
     users_file: Path | None = setting(
         None, parse_path, help="who may log in; without it only admin with the password `password`"
     )

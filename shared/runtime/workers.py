@@ -1,4 +1,4 @@
-"""Several processes behind one listener: started, started again when one dies, ended together (`--workers N`).
+"""Several processes behind one port: started, started again when one dies, ended together (`--workers N`).
 
 Owns the parent, which serves nothing: it forks, waits, passes signals on and collects. What a worker does is
 `lifecycle.run_process`. Each worker is in a process group of its own, so that Ctrl-C reaches it once, through the
