@@ -25,7 +25,8 @@ def render_question() -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n  <meta charset="utf-8">\n  <title>Log out? · WeApRous</title>\n'
         '  <meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'  <meta name="color-scheme" content="light dark">\n{styles}</head>\n<body>\n  <div class="sign-in">\n'
+        '  <meta name="color-scheme" content="light dark">\n'
+        f'  <link rel="icon" href="/images/icon.svg" type="image/svg+xml">\n{styles}</head>\n<body>\n  <div class="sign-in">\n'
         '    <main class="sign-in-card">\n      <h1>Log out of WeApRous?</h1>\n'
         '      <p class="muted">Another site, or a link from elsewhere, led here.</p>\n'
         '      <form class="sign-in-form" method="post" action="/logout">\n'
