@@ -7,6 +7,7 @@ from services.backend.content_policy import ContentPolicy
 from services.backend.echo import MAX_MESSAGE_BYTES, describe_request, echo_messages
 from services.backend.load import InFlight
 from services.backend.login import MAX_LOGIN_BYTES, LoginDesk
+from services.backend.logout import answer_logout
 from services.backend.pages import LOGIN_PAGE, Pages
 from services.backend.session_gate import SessionGate
 from services.backend.users import Accounts
@@ -52,10 +53,8 @@ class Backend:
             return await self._desk.handle_login(request)
 
     def handle_logout(self, request: Request) -> Response:
-        """Forget both cookies, and go to the login page."""
-        del request
-        headers = [*self._gate.close_session(), ("Cache-Control", "no-store")]
-        return Response.redirect(f"/{LOGIN_PAGE}", headers=headers)
+        """Forget both cookies, and go to the login page; or ask first."""
+        return answer_logout(request, f"/{LOGIN_PAGE}", self._gate.close_session())
 
     async def handle_user(self, request: Request) -> Response:
         """Who am I, which peers are mine, and is my password still the first one?"""

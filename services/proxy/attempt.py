@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from services.proxy.config_values import ForwardSettings
 from services.proxy.delivery import acknowledged_bytes, delivery_since
-from services.proxy.exchanges import Exchange, ExchangeTable
+from services.proxy.exchanges import Exchange, ExchangeTable, origin_of
 from services.proxy.request_body import RequestBody
 from services.proxy.retries import Delivery, Failure, FailureKind
 from shared.httpcore.errors import ConnectFailed, ConnectionClosed, ProtocolError
 from shared.httpcore.methods import IDEMPOTENT_METHODS
-from shared.httpcore.net.client import ClientConnection, Origin
+from shared.httpcore.net.client import ClientConnection
 from shared.httpcore.parsing import ResponseHead
 
 MAX_INTERIM_REPLIES = 32
@@ -44,8 +44,7 @@ async def connect(exchange: Exchange, table: ExchangeTable, timeout_s: float, *,
     """The exchange has a connection, an idle one unless `fresh`. AttemptFailed when there is none to be
     had.
     """
-    address = exchange.upstream.address
-    origin = Origin(address.host, address.port)
+    origin = origin_of(exchange.upstream.address)
     connection = None if fresh else table.connections.take_idle(origin)
     if connection is None:
         deadline = table.now() + timeout_s

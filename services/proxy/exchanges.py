@@ -8,7 +8,7 @@ flight. What an exchange says is `forward`'s and `tunnel`'s.
 import asyncio
 import math
 
-from services.proxy.upstreams import Pool, State, Upstream
+from services.proxy.upstreams import Address, Pool, State, Upstream
 from shared.httpcore.net.client import ClientConnection, Origin
 from shared.httpcore.net.pool import ConnectionPool
 
@@ -128,7 +128,7 @@ class ExchangeTable:
 
     def drop_idle(self, upstream: Upstream) -> None:
         """The idle connections to an upstream that is gone are closed."""
-        self.connections.drop_origin(Origin(upstream.address.host, upstream.address.port))
+        self.connections.drop_origin(origin_of(upstream.address))
 
     def _sweep(self) -> None:
         self._sweep_timer = None
@@ -137,3 +137,8 @@ class ExchangeTable:
             exchange.expire()
         if any(each.has_deadline for each in self._exchanges):  # tunnels have none, and may stay for days
             self.watch_deadlines()
+
+
+def origin_of(address: Address) -> Origin:
+    """Where connections to the address go."""
+    return Origin(address.host, address.port, address.is_tls)
