@@ -85,4 +85,4 @@ class Backend:
 
     def handle_file(self, request: Request) -> Response:
         """A page, style sheet, script or image."""
-        return self._pages.open_file(request, request.path_params["path"], self._gate.identify(request))
+        return self._pages.open_file(request, request.path_params["path"], self._gate.identify)
