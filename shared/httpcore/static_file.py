@@ -84,7 +84,7 @@ def load_file(path: str, clock_ns: Callable[[], int], max_gzip_bytes: int = MAX_
         content = _read(path) if status.st_size <= MAX_READ_BYTES else None
         is_whole = content is None or len(content) == status.st_size
         if is_whole and identify(os.lstat(path)) == identify(status):
-            has_settled = max(status.st_mtime_ns, status.st_ctime_ns) + SETTLING_NS <= now_ns
+            has_settled = abs(now_ns - status.st_ctime_ns) > SETTLING_NS  # a file system's clock may run ahead of ours
             identity = identify(status) if has_settled else NEVER  # the next request reads it again
             return _describe(path, status, identity, content, max_gzip_bytes)
     raise FileIsChanging(f"{path} is being written to")
