@@ -21,7 +21,7 @@ from shared.httpcore.limits import KIB, MIB
 from shared.httpcore.message import FileResponse, Request, Response
 from shared.httpcore.negotiation import takes_gzip
 from shared.httpcore.ranges import ByteRange, Whole, parse_range, unsatisfied_content_range
-from shared.httpcore.static_file import MAX_READ_BYTES, FileIsChanging, StaticFile, load_file, open_file
+from shared.httpcore.static_file import MAX_READ_BYTES, FileIsChanging, StaticFile, identify, load_file, open_file
 
 logger = logging.getLogger("weaprous.static")
 
@@ -211,8 +211,7 @@ def _send_from_disk(file: StaticFile, status: int, first: int, length: int, fiel
         fd = open_file(file.path)
     except OSError:
         raise HttpError(404, "not_found", "there is no such file") from None
-    now = os.fstat(fd)
-    if now.st_size != file.size or now.st_mtime_ns != file.modified_ns:  # changed since it was looked at
+    if identify(os.fstat(fd)) != file.identity:  # changed since it was looked at
         os.close(fd)
         raise _changing()
     return FileResponse(fd, first, length, status, file.content_type, fields)

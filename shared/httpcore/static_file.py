@@ -26,7 +26,6 @@ SETTLING_NS = 50_000_000
 
 Fields = tuple[tuple[str, str], ...]
 Identity = tuple[int, ...]
-NEVER: Identity = ()  # equals no file's
 
 
 class FileIsChanging(OSError):
@@ -49,15 +48,15 @@ class StaticFile:
 
     path: str
     identity: Identity
+    has_settled: bool  # False: written just before it was read, so that the next request reads it again
     size: int
-    modified_ns: int
     content_type: str
     plain: Representation
     packed: Representation | None  # gzip
 
     def is_current(self) -> bool:
         """Whether the file on the disk is still the one that was read, as its status tells. May raise OSError."""
-        return identify(os.lstat(self.path)) == self.identity
+        return self.has_settled and identify(os.lstat(self.path)) == self.identity
 
     @property
     def kept_bytes(self) -> int:
@@ -85,8 +84,7 @@ def load_file(path: str, clock_ns: Callable[[], int], max_gzip_bytes: int = MAX_
         is_whole = content is None or len(content) == status.st_size
         if is_whole and identify(os.lstat(path)) == identify(status):
             has_settled = abs(now_ns - status.st_ctime_ns) > SETTLING_NS  # a file system's clock may run ahead of ours
-            identity = identify(status) if has_settled else NEVER  # the next request reads it again
-            return _describe(path, status, identity, content, max_gzip_bytes)
+            return _describe(path, status, has_settled, content, max_gzip_bytes)
     raise FileIsChanging(f"{path} is being written to")
 
 
@@ -105,7 +103,7 @@ def open_file(path: str) -> int:
 
 
 def _describe(
-    path: str, status: os.stat_result, identity: Identity, content: bytes | None, max_gzip_bytes: int
+    path: str, status: os.stat_result, has_settled: bool, content: bytes | None, max_gzip_bytes: int
 ) -> StaticFile:
     if content is None:
         if not stat.S_ISREG(status.st_mode):
@@ -123,13 +121,15 @@ def _describe(
     validators = Validators(etag, int(status.st_mtime))
     # RFC 9110 §8.8.3.3: the compressed bytes are another representation, so they have a tag of their own.
     packed_validators = Validators(f'{etag[:-1]}-gz"', validators.modified_unix_s)
-    kept = content if content is not None and len(content) <= MAX_KEPT_BYTES else None
+    # What was just written may be replaced once more with the same times: then only these bytes surely have this tag.
+    is_kept = content is not None and (len(content) <= MAX_KEPT_BYTES or not has_settled)
+    kept = content if is_kept else None
     ranges, coding = ("Accept-Ranges", "bytes"), ("Content-Encoding", "gzip")
     return StaticFile(
         path,
-        identity,
+        identify(status),
+        has_settled,
         status.st_size,
-        status.st_mtime_ns,
         media_type(path),
         _represent(path, validators, varies, kept, ranges),
         _represent(path, packed_validators, varies, packed, coding) if packed is not None else None,

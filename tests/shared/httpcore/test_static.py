@@ -2,10 +2,13 @@
 
 import gzip
 import hashlib
+import itertools
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -241,7 +244,7 @@ def test_dates_and_if_match_are_honoured(root: Path) -> None:
 @pytest.mark.parametrize("name", ["logo.png", "medium.bin"])
 def test_one_range_is_206(root: Path, name: str) -> None:
     whole = (root / name).read_bytes()
-    response = StaticFiles(root).serve(request(Range="bytes=1-2", Accept_Encoding="gzip"), name)
+    response = StaticFiles(root, clock_ns=tomorrow_ns).serve(request(Range="bytes=1-2", Accept_Encoding="gzip"), name)
     assert (response.status, content(response)) == (206, whole[1:3])
     assert field(response, "Content-Range") == f"bytes 1-2/{len(whole)}"
     assert field(response, "ETag") == strong_tag(whole)
@@ -280,7 +283,7 @@ def test_head_ignores_a_range(root: Path) -> None:
 
 
 def test_a_larger_file_is_sent_from_the_disk(root: Path) -> None:
-    response = StaticFiles(root).serve(request(), "medium.bin")
+    response = StaticFiles(root, clock_ns=tomorrow_ns).serve(request(), "medium.bin")
     assert isinstance(response, FileResponse)
     assert (response.offset, response.length) == (0, len(MEDIUM))
     assert content(response) == MEDIUM
@@ -301,7 +304,7 @@ def test_a_very_large_file_is_never_read(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["index.html", "medium.bin"])
 def test_an_edited_file_is_seen_at_once(root: Path, name: str) -> None:
-    files = StaticFiles(root)
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
     before = files.serve(request(), name)
     content(before)
     (root / name).write_bytes(b"edited")
@@ -352,6 +355,8 @@ def test_a_file_written_within_a_tick_of_the_clock_is_read_again(root: Path) -> 
     changed_ns = os.stat(root / "index.html").st_ctime_ns
     fresh = StaticFiles(root, clock_ns=lambda: changed_ns)
     assert fresh.serve(request(), "index.html").body is not fresh.serve(request(), "index.html").body
+    changed_ns = os.stat(root / "medium.bin").st_ctime_ns
+    assert StaticFiles(root, clock_ns=lambda: changed_ns).serve(request(), "medium.bin").body == MEDIUM  # not the disk's
     settled = StaticFiles(root, clock_ns=tomorrow_ns)
     assert settled.serve(request(), "index.html").body is settled.serve(request(), "index.html").body
 
@@ -406,6 +411,45 @@ def test_a_file_that_is_always_being_written_is_503_and_not_half_of_it(root: Pat
     assert (refused.value.status, refused.value.headers) == (503, (("Retry-After", "1"),))
     clock.left = 0
     assert files.serve(request(), "index.html").body == (root / "index.html").read_bytes()
+
+
+@pytest.mark.parametrize("size", [5_000, MAX_KEPT_BYTES + 1])
+def test_each_reply_is_one_version_under_its_own_tag_while_a_file_is_replaced_all_the_time(
+    root: Path, size: int
+) -> None:
+    (root / "busy.bin").write_bytes(b"0" * size)
+    files, ended = StaticFiles(root), threading.Event()
+
+    def replace_again_and_again() -> None:
+        for number in itertools.cycle(range(10)):
+            (root / "next").write_bytes(b"%d" % number * size)
+            os.replace(root / "next", root / "busy.bin")
+            if ended.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(replace_again_and_again)
+        versions: set[bytes] = set()
+        try:
+            while len(versions) < 8 and not writer.done():
+                versions |= serve_version(files, "busy.bin")
+        finally:
+            ended.set()
+        writer.result()
+    assert {body[:1] * size for body in versions} == versions
+
+
+def serve_version(files: StaticFiles, name: str) -> set[bytes]:
+    """The body that was served, which its tag must match; nothing when the file was just being replaced."""
+    try:
+        response = files.serve(request(), name)
+    except HttpError as error:
+        if error.status != 503:
+            raise
+        return set()
+    body = content(response)
+    assert field(response, "ETag") == strong_tag(body)
+    return {body}
 
 
 # --- memory --------------------------------------------------------------------------------------------------
