@@ -3,7 +3,7 @@ responses, and `net/connection` carries both. Read `parsing` next."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, parse_qsl, unquote_to_bytes
 
 from shared.httpcore.cookies import parse_cookie_header
@@ -61,35 +61,38 @@ class HeadFields:
         return self._headers
 
 
-class Request:
-    """One request. What decides framing is parsed at once; fields, query, cookies and path only when asked for."""
+class RequestLine(NamedTuple):
+    """What a request line says, taken apart."""
 
-    __slots__ = (
-        "_body_stream",
-        "_cookies",
-        "_path",
-        "_query_params",
-        "_state",
-        "body",
-        "content_length",
-        "expects_continue",
-        "fields",
-        "host",
-        "id",
-        "is_chunked",
-        "keep_alive",
-        "method",
-        "path_params",
-        "query",
-        "raw_path",
-        "received_at",
-        "remote_ip",
-        "remote_port",
-        "scheme",
-        "target",
-        "upgrade",
-        "version_minor",
-    )
+    method: str
+    target: str  # origin-form, or "*" for OPTIONS
+    raw_path: str
+    query: str  # without the question mark
+
+
+def split_request_line(method: str, target: str) -> RequestLine:
+    """The parts of a request line that was found valid."""
+    raw_path, _, query = target.partition("?")
+    return RequestLine(method, target, raw_path, query)
+
+
+class Request:
+    """One request. What decides framing is parsed at once; fields, query, cookies and path only when asked for.
+
+    What most requests leave as it is stands in the class, so that making one costs what differs.
+    """
+
+    scheme = "http"
+    remote_ip = ""
+    remote_port = 0
+    received_at = 0.0  # loop time, seconds
+    body = b""
+    _path: str | None = None
+    _query_params: dict[str, list[str]] | None = None
+    _cookies: dict[str, str] | None = None
+    _state: dict[str, object] | None = None
+    _path_params: dict[str, str] | None = None
+    _body_stream: AsyncIterator[bytes] | None = None
 
     def __init__(
         self,
@@ -98,37 +101,57 @@ class Request:
         version_minor: int = 1,
         field_lines: bytes = b"",
         fields: HeadFields | None = None,
+        line: RequestLine | None = None,
     ) -> None:
+        """`line`, when it is at hand: what method and target say, taken apart before."""
         if fields is None:
             fields = HeadFields(field_lines, version_minor)
-        self.method = method
-        self.target = target  # origin-form, or "*" for OPTIONS
-        self.version_minor = version_minor
-        self.raw_path, _, self.query = target.partition("?")
+        self.method, self.target, self.raw_path, self.query = line or split_request_line(method, target)
         self.fields = fields
         self.host = fields.host
-        self.content_length = fields.content_length
-        self.is_chunked = fields.is_chunked
-        self.keep_alive = fields.keep_alive
-        self.expects_continue = fields.expects_continue
-        self.upgrade = fields.upgrade
         self.id = fields.request_id
-        self.scheme = "http"
-        self.remote_ip = ""
-        self.remote_port = 0
-        self.received_at = 0.0  # loop time, seconds
-        self.body = b""
-        self.path_params: dict[str, str] = {}
-        self._path: str | None = None
-        self._query_params: dict[str, list[str]] | None = None
-        self._cookies: dict[str, str] | None = None
-        self._state: dict[str, object] | None = None
-        self._body_stream: AsyncIterator[bytes] | None = None
+
+    @property
+    def version_minor(self) -> int:
+        """1 for HTTP/1.1, 0 for HTTP/1.0."""
+        return self.fields.version_minor
+
+    @property
+    def content_length(self) -> int | None:
+        """Bytes of body; None without a Content-Length field."""
+        return self.fields.content_length
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body comes in chunks."""
+        return self.fields.is_chunked
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client wants to go on with the connection (RFC 9112 §9.3)."""
+        return self.fields.keep_alive
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for a 100 before it sends the body."""
+        return self.fields.expects_continue
+
+    @property
+    def upgrade(self) -> str:
+        """The protocol the client wants to change to, lower case; "" for none."""
+        return self.fields.upgrade
 
     @property
     def has_body(self) -> bool:
         """Whether a body follows the head, perhaps an empty chunked one."""
-        return self.is_chunked or bool(self.content_length)
+        return self.fields.is_chunked or bool(self.fields.content_length)
+
+    @property
+    def path_params(self) -> dict[str, str]:
+        """The parts of the path that the route gave names."""
+        if self._path_params is None:
+            self._path_params = {}
+        return self._path_params
 
     @property
     def headers(self) -> Headers:
@@ -262,7 +285,7 @@ class Response:
         self.status = status
         self.body = body
         self.content_type = content_type
-        self.headers = list(headers)
+        self.headers = [*headers]
 
     def add_header(self, name: str, value: str) -> None:
         """One more field line of this name."""

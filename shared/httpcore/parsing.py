@@ -5,6 +5,7 @@ fields for the body is `framing`'s. When the regex refuses, a second, slower loo
 """
 
 import re
+from functools import lru_cache
 
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.framing import parse_content_length, parse_transfer_encoding
@@ -22,9 +23,10 @@ from shared.httpcore.grammar import (
 )
 from shared.httpcore.headers import Headers
 from shared.httpcore.limits import Limits
-from shared.httpcore.message import HeadFields, Request
+from shared.httpcore.message import HeadFields, Request, RequestLine, split_request_line
 
 HEAD_END = b"\r\n\r\n"
+MAX_KEPT_LINE_BYTES = 512  # of the request lines that are remembered: half a MiB at most
 
 
 def find_head_end(buffer: bytes, scanned: int, limits: Limits) -> int:
@@ -70,12 +72,29 @@ def parse_repeated_head(buffer: bytes, previous: HeadFields, limits: Limits) -> 
     The common case of a client that waits for its replies, decided by one comparison and one short match. None
     means that `find_head_end` and `parse_request_head` must look, also for everything that is wrong.
     """
-    if not buffer.endswith(previous.end_of_head):
+    end_of_head = previous.end_of_head
+    if not buffer.endswith(end_of_head):
         return None
-    line = REQUEST_LINE.fullmatch(buffer, 0, len(buffer) - len(previous.end_of_head))
-    if line is None or (line[3] == b"1") is not (previous.version_minor == 1):
+    octets = buffer[: -len(end_of_head)]
+    if len(octets) > MAX_KEPT_LINE_BYTES or len(octets) - 2 > limits.max_request_line_bytes:
         return None
-    return _make_request(line, previous, limits)
+    line = _parse_plain_line(octets, previous.version_minor)
+    return Request(line[0], line[1], previous.version_minor, b"", previous, line) if line is not None else None
+
+
+@lru_cache(maxsize=1024)
+def _parse_plain_line(octets: bytes, version_minor: int) -> RequestLine | None:
+    """A whole request line with a good target in origin-form; None for anything else.
+
+    Clients ask for the same few targets again and again, so the lines of late are kept.
+    """
+    line = REQUEST_LINE.fullmatch(octets)
+    if line is None or (line[3] == b"1") is not (version_minor == 1):
+        return None
+    method, target, _ = line.groups()
+    if target[0] != 0x2F or BAD_TARGET.search(target) is not None:  # "/"
+        return None
+    return split_request_line(method.decode("ascii"), target.decode("ascii"))
 
 
 def _make_request(line: re.Match[bytes], fields: HeadFields, limits: Limits) -> Request:

@@ -11,6 +11,7 @@ REASONS = {status.value: status.phrase for status in HTTPStatus}
 REASONS[413] = "Content Too Large"
 REASONS[421] = "Misdirected Request"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+KEEPS_ALIVE = ("keep-alive", "")  # by the minor version: what Connection says when nothing is to close
 BODILESS = frozenset({204, 304})  # RFC 9110 §6.4.1: never with content
 
 
@@ -45,22 +46,32 @@ def serialize_reply_head(
     on. `date` is now as an HTTP-date.
     """
     status = response.status
-    framing = serialize_field("Content-Type", response.content_type) if response.content_type is not None else ""
+    connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
+    line, fields = _fixed_parts(status, response.content_type, connection, chunked, *response.headers)
+    if length is None or chunked or status in BODILESS or status == 101:
+        text = f"{line}{date}{fields}X-Request-Id: {request.id}\r\n\r\n"
+    else:
+        text = f"{line}{date}{fields}Content-Length: {length}\r\nX-Request-Id: {request.id}\r\n\r\n"
+    return text.encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def _fixed_parts(
+    status: int, content_type: str | None, connection: str, chunked: bool, *pairs: tuple[str, str]
+) -> tuple[str, str]:
+    """What stands before the date and after it, the same for most replies of one handler, so made once."""
+    lines = []
     if status == 101:
-        framing += "Connection: Upgrade\r\n"
+        lines.append("Connection: Upgrade\r\n")
     else:
         if chunked:
-            framing += "Transfer-Encoding: chunked\r\n"
-        elif length is not None and status not in BODILESS:
-            framing += f"Content-Length: {length}\r\n"
-        if not persists:
-            framing += "Connection: close\r\n"
-        elif request.version_minor == 0:
-            framing += "Connection: keep-alive\r\n"
-    fields = serialize_fields(response.headers) if response.headers else ""
-    reason = REASONS.get(status, "Unknown")
-    text = f"HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n{framing}X-Request-Id: {request.id}\r\n{fields}\r\n"
-    return text.encode("latin-1")
+            lines.append("Transfer-Encoding: chunked\r\n")
+        if connection:
+            lines.append(f"Connection: {connection}\r\n")
+    if content_type is not None:
+        lines.append(serialize_field("Content-Type", content_type))
+    lines += [serialize_field(name, value) for name, value in pairs]
+    return f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\nDate: ", "\r\n" + "".join(lines)
 
 
 def serialize_request_head(method: str, target: str, pairs: Iterable[tuple[str, str]]) -> bytes:

@@ -5,10 +5,13 @@ Read `log_lines` for what may stand in a line.
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as json_string
 from typing import Protocol
 
 from shared.runtime.log_lines import LineWriter, Stamp, mask_query, quote_value
+
+MAX_KEPT_CHARS = 256
 
 
 class LoggedRequest(Protocol):
@@ -37,33 +40,60 @@ class AccessLog:
         self._render = self._render_json if format == "json" else self._render_text
 
     def record(self, request: LoggedRequest, status: int, body_bytes: int, duration_s: float) -> None:
-        """The line is with the writer, which writes it within half a second, or at 64 KiB."""
-        target = request.target
-        if "=" in target:
-            target = mask_query(target)
-        self._writer.write_later(self._render(request, target, f"{status}", body_bytes, duration_s * 1000))
+        """The line is with the writer, which writes it within half a second, or sooner when there are many."""
+        now_s = self._clock()
+        self._writer.render_later(
+            self._render, now_s, request.method, request.target, status, body_bytes, duration_s, request.remote_ip,
+            request.id,
+        )  # fmt: skip
 
     def flush(self) -> None:
         """Every line so far is with the kernel afterwards."""
         self._writer.flush()
 
     def _render_text(
-        self, request: LoggedRequest, target: str, status: str, body_bytes: int, duration_ms: float
+        self,
+        now_s: float,
+        method: str,
+        target: str,
+        status: int,
+        body_bytes: int,
+        duration_s: float,
+        remote_ip: str,
+        request_id: str,
     ) -> str:
         return (
-            f"{self._stamp.render(self._clock())} INFO    {self._service} access"
-            f" method={quote_value(request.method)} target={quote_value(target)} status={status}"
-            f" bytes={body_bytes} duration_ms={duration_ms:.3f}"
-            f" remote={request.remote_ip} request_id={quote_value(request.id)}\n"
+            f"{self._stamp.render(now_s)} INFO    {self._service} access"
+            f" method={_quote(method)} target={_quote(target)} status={status}"
+            f" bytes={body_bytes} duration_ms={duration_s * 1000:.3f}"
+            f" remote={remote_ip} request_id={quote_value(request_id)}\n"
         )
 
     def _render_json(
-        self, request: LoggedRequest, target: str, status: str, body_bytes: int, duration_ms: float
+        self,
+        now_s: float,
+        method: str,
+        target: str,
+        status: int,
+        body_bytes: int,
+        duration_s: float,
+        remote_ip: str,
+        request_id: str,
     ) -> str:
         return (
-            f'{{"time":"{self._stamp.render(self._clock())}","level":"info",'
+            f'{{"time":"{self._stamp.render(now_s)}","level":"info",'
             f'"service":{json_string(self._service)},"message":"access",'
-            f'"method":{json_string(request.method)},"target":{json_string(target)},"status":{status},'
-            f'"bytes":{body_bytes},"duration_ms":{duration_ms:.3f},'
-            f'"remote":{json_string(request.remote_ip)},"request_id":{json_string(request.id)}}}\n'
+            f'"method":{json_string(method)},"target":{json_string(mask_query(target))},"status":{status},'
+            f'"bytes":{body_bytes},"duration_ms":{duration_s * 1000:.3f},'
+            f'"remote":{json_string(remote_ip)},"request_id":{json_string(request_id)}}}\n'
         )
+
+
+def _quote(text: str) -> str:
+    return _quote_short(text) if len(text) <= MAX_KEPT_CHARS else quote_value(mask_query(text))
+
+
+@lru_cache(maxsize=1024)
+def _quote_short(text: str) -> str:
+    """Methods and targets come again and again."""
+    return quote_value(mask_query(text))

@@ -77,7 +77,7 @@ class Guard:
         if not self._has_cors:
             return
         if not self._any_origin:
-            response.add_header("Vary", "Origin")  # a cache must not show one origin's reply to another
+            response.headers.append(("Vary", "Origin"))  # a cache must not show one origin's reply to another
         if not request.fields.has_origin:
             return  # most requests; their fields need not be parsed
         origin = request.headers.get("origin")

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
-from shared.httpcore.message import Request, Response
+from shared.httpcore.message import TEXT_TYPE, Request, Response
+from shared.httpcore.net.loop import new_event_loop
 from shared.httpcore.net.server import Server
 from shared.httpcore.routing import Router
 from shared.runtime.drain import MIN_STEP_S, Callback, drain_servers, end_tasks, reserve_s, run_in_reverse
@@ -156,6 +157,8 @@ class Lifecycle:
             self._logger.error("a background task failed", exc_info=error, extra={"task": task.get_name()})
 
 
+NO_STORE = (("Cache-Control", "no-store"),)
+
 Build = Callable[[Lifecycle], Awaitable[Router]]
 
 
@@ -235,7 +238,7 @@ def run_process(plan: ServicePlan, listener: socket.socket, place: WorkerPlace |
     """Serve on the listener in an event loop of this process; the exit status."""
     worker = place.number if place else None
     writer = configure_logs(label_of(plan.name, worker), plan.settings.log_level, plan.settings.log_format)
-    loop = asyncio.new_event_loop()
+    loop = new_event_loop()
     asyncio.set_event_loop(loop)
     writer.flush_every(ACCESS_BATCH_S, loop.call_later)
     try:
@@ -314,10 +317,9 @@ def add_health(router: Router, lifecycle: Lifecycle) -> None:
     """The router answers `GET /healthz` and `GET /metrics`, unless it did before."""
 
     def handle_health(_request: Request) -> Response:
-        no_store = [("Cache-Control", "no-store")]
         if lifecycle.is_draining:
-            return Response.text("draining", 503, no_store)
-        return Response.text("ok", 200, no_store)
+            return Response(503, b"draining", TEXT_TYPE, NO_STORE)
+        return Response(200, b"ok", TEXT_TYPE, NO_STORE)
 
     def handle_metrics(_request: Request) -> Response:
         return Response(200, lifecycle.metrics.render().encode("utf-8"), CONTENT_TYPE)

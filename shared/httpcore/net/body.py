@@ -80,12 +80,15 @@ class BodyStream:
 class IncomingBody:
     """One body being received, the request it belongs to and the route that waits for it."""
 
-    __slots__ = ("_decoder", "_limit", "_parts", "_size", "has_failed", "request", "rest", "route", "stream")
+    __slots__ = (
+        "_decoder", "_limit", "_parts", "_size", "awaits_continue", "has_failed", "request", "rest", "route", "stream",
+    )  # fmt: skip
 
     def __init__(self, request: Request, route: Route, limit: int | None, stream: BodyStream | None) -> None:
         self.request = request
         self.route = route
         self.stream = stream  # None: the body is collected
+        self.awaits_continue = request.expects_continue  # the client waits for a 100, and did not get it yet
         self.has_failed = False  # its handler knows, and will answer
         self.rest = b""  # received, not decoded; beyond the body once it is complete
         self._limit = limit

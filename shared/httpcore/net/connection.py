@@ -11,20 +11,18 @@ import logging
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
 from shared.httpcore.message import HeadFields, Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
-from shared.httpcore.net.exchange import run_exchange
+from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
+from shared.httpcore.net.host import Host
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
-from shared.httpcore.routing import PlainHandler, Route
+from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
-
-if TYPE_CHECKING:
-    from shared.httpcore.net.server import Server
 
 logger = logging.getLogger("weaprous.http")
 
@@ -34,17 +32,19 @@ class Connection(ReplySide):
 
     __slots__ = (
         "_buffer",
+        "_is_held",
         "_last_fields",
         "_scanned",
         "remote_ip",
         "remote_port",
     )
 
-    def __init__(self, server: "Server", sock: socket.socket, remote_ip: str, remote_port: int) -> None:
+    def __init__(self, server: Host, sock: socket.socket, remote_ip: str, remote_port: int) -> None:
         super().__init__(server, sock)
         self.remote_ip = remote_ip
         self.remote_port = remote_port
         self._buffer = b""  # received, not used
+        self._is_held = False  # requests in the buffer wait for the others' turn, or for unsent replies
         self._last_fields: HeadFields | None = None  # of the last request, until the connection is idle for a while
         self._scanned = 0  # bytes of the buffer known to hold no end of a head
 
@@ -58,36 +58,53 @@ class Connection(ReplySide):
     def _on_data(self, data: bytes) -> None:
         if self.state is State.READING_HEAD:
             self._buffer = self._buffer + data if self._buffer else data
-            self.advance()
+            self._answer()
         elif self.state is State.LINGERING:
             self._discard(data)
         elif self._body is not None:
             self._receive_body(data)
-            self.advance()
+            self._answer()
         else:
             self._buffer += data  # read ahead while a handler runs
             self._balance_reading()
 
     def advance(self) -> None:
-        """Answers what can be answered of the buffer, at most a turn's budget of requests, and sends the replies."""
+        """Answers what can be answered of the buffer, and sends the replies now."""
+        self._take_requests()
+        self._send_replies()
+
+    def _answer(self) -> None:
+        """As `advance`, but the replies leave at the end of the turn, behind each other's."""
+        self._take_requests()
+        if self.output.size or self.state is not State.READING_HEAD or self._is_held:
+            self.server.at_turn_end(self._send_replies)
+        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
+            self._balance_reading()
+
+    def _take_requests(self) -> None:
+        """At most a turn's budget of requests are answered, or given to their handlers."""
         limits = self.limits
         turns = limits.requests_per_turn
-        is_held = False
+        self._is_held = False
         while self._buffer and self.state is State.READING_HEAD:
             if turns == 0 or self.output.size > limits.max_output_bytes:
-                is_held = True
+                self._is_held = True
                 break
             turns -= 1
             if not self._take_request():
                 break
         if self.has_ended and self.state is State.READING_HEAD and not self._buffer:
             self._linger()
+
+    def _send_replies(self) -> None:
+        """What was written is sent, as far as the socket takes it, and what waited for that goes on."""
         self.output.flush()
-        if is_held and self.output.is_empty:
+        if self._is_held and self.output.is_empty:
+            self._is_held = False
             self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
         if self.state is not State.READING_HEAD and self.output.is_empty:
             self._on_all_sent()
-        if len(self._buffer) > limits.max_pipelined_bytes or not self._is_reading:
+        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
             self._balance_reading()
 
     def _take_request(self) -> bool:
@@ -95,22 +112,24 @@ class Connection(ReplySide):
         limits = self.limits
         buffer = self._buffer
         try:
-            if buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
+            fields = self._last_fields
+            if fields is not None and (request := parse_repeated_head(buffer, fields, limits)) is not None:
+                self._buffer = b""
+            elif buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
                 self._buffer, self._scanned = buffer[2:], 0
                 return True
-            fields, end = self._last_fields, len(buffer)
-            request = parse_repeated_head(buffer, fields, limits) if fields is not None else None
-            if request is None:
+            else:
                 end = find_head_end(buffer, self._scanned, limits)
                 if not end:
                     self._wait_for_head()
                     return False
                 request = parse_request_head(buffer, end, limits, fields)
+                self._buffer = buffer[end:]
+                self._last_fields = request.fields
         except ProtocolError as error:
             self._refuse(self._identify(Request("-", "-")), error)
             return False
-        self._buffer, self._scanned = buffer[end:], 0
-        self._last_fields = request.fields
+        self._scanned = 0
         self._begin(self._identify(request))
         return True
 
@@ -123,18 +142,19 @@ class Connection(ReplySide):
 
     def _identify(self, request: Request) -> Request:
         """Writes into the request what the connection knows of it."""
+        server = self.server
         request.remote_ip = self.remote_ip
         request.remote_port = self.remote_port
-        request.scheme = self.server.scheme
+        if server.scheme != "http":
+            request.scheme = server.scheme
         request.received_at = monotonic()  # the loop's clock, without the call through the loop
         if not request.id:
-            request.id = self.server.next_request_id()
+            request.id = server.next_request_id()
         return request
 
     def _begin(self, request: Request) -> None:
-        router = self.server.router
         try:
-            found = router.find(request)
+            found = self.server.router.find(request)
         except HttpError as error:
             found = self.error_reply(request, error)
         except Exception:
@@ -145,7 +165,7 @@ class Connection(ReplySide):
         elif request.has_body:
             self._begin_body(request, found)
         else:
-            self._dispatch(request, found)
+            self._dispatch(request, found, request.received_at)
 
     # --- bodies ------------------------------------------------------------------------------------------------
 
@@ -162,7 +182,7 @@ class Connection(ReplySide):
         data, self._buffer = self._buffer, b""
         if stream is not None:
             request.attach_body_stream(stream)
-            self._dispatch(request, route)
+            self._dispatch(request, route, request.received_at)
         else:
             self._enter(State.READING_BODY)
             if request.expects_continue and not data:
@@ -188,7 +208,7 @@ class Connection(ReplySide):
         if body.is_complete:
             self._buffer, self._body = body.rest, None
             if body.stream is None:
-                self._dispatch(body.request, body.route)
+                self._dispatch(body.request, body.route, monotonic())
             else:
                 self.deadline = math.inf
         if body.stream is not None:
@@ -210,8 +230,8 @@ class Connection(ReplySide):
         body = self._body
         if body is None or self.state is not State.HANDLING:
             return
-        if body.request.expects_continue:
-            body.request.expects_continue = False
+        if body.awaits_continue:
+            body.awaits_continue = False
             self.output.write(CONTINUE)
             self.output.flush()
         self.set_deadline(self.limits.body_timeout_s)
@@ -219,21 +239,24 @@ class Connection(ReplySide):
 
     # --- handling and replying ---------------------------------------------------------------------------------
 
-    def _dispatch(self, request: Request, route: Route) -> None:
+    def _dispatch(self, request: Request, route: Route, started: float) -> None:
+        """Runs the handler; `started` is when it began to hold the loop."""
+        handler: Any = route.handler
         if route.is_async or route.blocking:
             self._enter(State.HANDLING)
             self.deadline = math.inf
             self._is_abandonable = route.abandonable
             self._task = self.loop.create_task(run_exchange(self, request, route))
             return
-        started = monotonic()
         try:
-            response = cast(PlainHandler, route.handler)(request)
+            response = handler(request)
         except HttpError as error:
             response = self.error_reply(request, error)
         except Exception:
             response = self.internal_error(request, route.name)
-        self.server.watch_handler(route.name, monotonic() - started)
+        now = monotonic()
+        if now - started > SLOW_HANDLER_S:
+            self.server.on_slow_handler(route.name, now - started)
         self.reply(request, response)
 
     # --- time-outs, back-pressure, the end ---------------------------------------------------------------------
@@ -271,7 +294,7 @@ class Connection(ReplySide):
 
     @property
     def _may_get_more(self) -> bool:
-        return not self.has_ended or bool(self._buffer)
+        return bool(self._buffer)
 
     def _on_end(self) -> None:
         """The client sends no more. What it sent is answered, unless it left in the middle of something."""

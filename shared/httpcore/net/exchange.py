@@ -17,6 +17,7 @@ from shared.httpcore.serializing import BODILESS
 if TYPE_CHECKING:
     from shared.httpcore.net.replying import ReplySide
 
+SLOW_HANDLER_S = 0.05  # holding the loop for longer is worth a warning
 CHUNKS_PER_TURN = 16  # of a stream that never has to wait, before others get their turn
 
 
@@ -59,7 +60,9 @@ def _timed_steps(
         except StopIteration as stop:
             return cast(Response, stop.value)
         finally:
-            server.watch_handler(name, now() - started)
+            held_s = now() - started
+            if held_s > SLOW_HANDLER_S:
+                server.on_slow_handler(name, held_s)
         try:
             yield waited_for
         except BaseException as error:

@@ -9,8 +9,10 @@ import socket
 from collections import deque
 from typing import Protocol
 
-from shared.httpcore.net.tls import send_file_part
+from shared.httpcore.net.tls import TlsSocket, send_file_part
 
+JOINED_BYTES = 16 * 1024  # up to this, joining the parts costs less than handing them over one by one
+MAX_GATHERED_PARTS = 64  # well below IOV_MAX of any system
 FILE_BYTES_PER_TURN = 4 * 1024 * 1024  # one fast reader of a large file must not hold the loop
 
 
@@ -57,7 +59,7 @@ class OutputOwner(Protocol):
 class Output:
     """The outgoing side of one connection's socket."""
 
-    __slots__ = ("_is_waiting", "_loop", "_owner", "_parts", "_queue", "_sock", "size")
+    __slots__ = ("_can_gather", "_is_waiting", "_loop", "_owner", "_parts", "_queue", "_sock", "size")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: OutputOwner) -> None:
         self._loop = loop
@@ -66,6 +68,7 @@ class Output:
         self._parts: list[bytes] = []  # written in this turn, not yet tried
         self._queue: deque[memoryview | FileSpan] | None = None  # what the socket did not take
         self._is_waiting = False
+        self._can_gather = not isinstance(sock, TlsSocket)  # which encrypts what it is given in one piece
         self.size = 0  # bytes not yet taken by the kernel, those of files included
 
     @property
@@ -95,19 +98,30 @@ class Output:
             return
         if not self._parts:
             return
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
+        parts, size = self._parts, self.size
+        if len(parts) > 1 and (size <= JOINED_BYTES or len(parts) > MAX_GATHERED_PARTS or not self._can_gather):
+            parts[:] = [b"".join(parts)]
         try:
-            sent = self._sock.send(data)
+            sent = self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
             self._owner.on_output_failed()
             return
-        self.size -= sent
-        if sent < len(data):
-            self._keep(memoryview(data)[sent:])
-            self._wait()
+        self.size = size - sent
+        if sent < size:
+            self._keep_unsent(sent)
+        else:
+            parts.clear()
+
+    def _keep_unsent(self, sent: int) -> None:
+        """What is left of the parts waits until the socket takes more."""
+        for part in self._parts:
+            if sent < len(part):
+                self._keep(memoryview(part)[sent:])
+            sent = max(0, sent - len(part))
+        self._parts.clear()
+        self._wait()
 
     def _keep(self, view: memoryview) -> None:
         if self._queue is None:

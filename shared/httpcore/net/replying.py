@@ -8,20 +8,19 @@ import logging
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from shared.httpcore.errors import HttpError, ProtocolError
 from shared.httpcore.message import FileResponse, Request, Response, StreamingResponse, Upgrade
 from shared.httpcore.net.body import IncomingBody
 from shared.httpcore.net.exchange import close_chunks, send_stream
+from shared.httpcore.net.host import Host
 from shared.httpcore.net.output import FileSpan
 from shared.httpcore.net.transport import State, Transport
 from shared.httpcore.serializing import BODILESS, serialize_reply_head
 
-if TYPE_CHECKING:
-    from shared.httpcore.net.server import Server
-
 logger = logging.getLogger("weaprous.http")
+
+JOINED_BODY_BYTES = 16 * 1024  # a body up to this is copied behind its head; a longer one is sent from where it is
 
 
 class ReplySide(Transport):
@@ -29,7 +28,7 @@ class ReplySide(Transport):
 
     __slots__ = ("_body", "_is_abandonable", "_must_close", "_task", "_upgrade", "server")
 
-    def __init__(self, server: "Server", sock: socket.socket) -> None:
+    def __init__(self, server: Host, sock: socket.socket) -> None:
         super().__init__(server.loop, sock, server.limits)
         self.server = server
         self._body: IncomingBody | None = None  # the body of the current request, until it is complete
@@ -40,7 +39,7 @@ class ReplySide(Transport):
 
     @property
     def _may_get_more(self) -> bool:
-        """Whether another request can follow the current one."""
+        """Whether another request can follow the current one, although the client has ended its side."""
         raise NotImplementedError
 
     def advance(self) -> None:
@@ -68,15 +67,18 @@ class ReplySide(Transport):
             return
         try:
             self.server.router.decorate(request, response)
-            if isinstance(response, StreamingResponse):
+            if type(response) is Response:
+                size = self._queue_bytes(request, response, response.body)
+            elif isinstance(response, StreamingResponse):
                 self._begin_stream(request, response)
                 return
-            size = self._queue_reply(request, response)
+            else:
+                size = self._queue_reply(request, response)
         except Exception:
             discard_response(response)
             response = self.internal_error(request, "writing the reply")
             size = self._queue_reply(request, response)
-        if isinstance(response, Upgrade) and response.status == 101:
+        if response.status == 101 and isinstance(response, Upgrade):
             self._upgrade = response
             self._enter(State.HANDLING)
             self.server.record(request, 101, 0, monotonic() - request.received_at)
@@ -85,17 +87,27 @@ class ReplySide(Transport):
 
     def _queue_reply(self, request: Request, response: Response) -> int:
         """The reply is in the output; how many bytes of body it has."""
-        length = response.length if isinstance(response, FileResponse) else len(response.body)
-        head = self._serialize_head(request, response, length)
+        if not isinstance(response, FileResponse):
+            return self._queue_bytes(request, response, response.body)
+        head = self._serialize_head(request, response, response.length)
+        self.output.write(head)
         if request.method == "HEAD" or response.status in BODILESS:
             discard_response(response)
+            return 0
+        self.output.write_file(FileSpan(response.fd, response.offset, response.length))
+        return response.length
+
+    def _queue_bytes(self, request: Request, response: Response, body: bytes) -> int:
+        length = len(body)
+        head = self._serialize_head(request, response, length)
+        if not body or request.method == "HEAD" or response.status in BODILESS:
             self.output.write(head)
             return 0
-        if isinstance(response, FileResponse):
+        if length > JOINED_BODY_BYTES:
             self.output.write(head)
-            self.output.write_file(FileSpan(response.fd, response.offset, response.length))
+            self.output.write(body)
         else:
-            self.output.write(head + response.body)
+            self.output.write(head + body)
         return length
 
     def _begin_stream(self, request: Request, response: StreamingResponse) -> None:
@@ -120,17 +132,16 @@ class ReplySide(Transport):
     ) -> bytes:
         if not self._will_persist(request):
             self._must_close = True  # what the head says is kept, whatever happens until the reply is complete
-        return serialize_reply_head(
-            request, response, length, not self._must_close, self.server.http_date(), chunked=chunked
-        )
+        date = self.server.http_date(monotonic())
+        return serialize_reply_head(request, response, length, not self._must_close, date, chunked=chunked)
 
     def _will_persist(self, request: Request) -> bool:
         """Whether the connection goes on after this exchange (RFC 9112 §9.3)."""
         return (
-            request.keep_alive
+            request.fields.keep_alive
             and not self._must_close
             and self._body is None
-            and self._may_get_more
+            and (not self.has_ended or self._may_get_more)
             and not self.server.is_draining
         )
 
@@ -146,7 +157,7 @@ class ReplySide(Transport):
             self.abort()
         elif self.state is State.CLOSED:
             pass
-        elif self._must_close or self.server.is_draining or not self._may_get_more:
+        elif self._must_close or self.server.is_draining or (self.has_ended and not self._may_get_more):
             self._linger()
         else:
             self.state = State.READING_HEAD

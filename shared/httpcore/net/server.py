@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from shared.httpcore.dates import format_http_date
@@ -14,17 +14,15 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.host import OnResponse, OnSlowHandler
+from shared.httpcore.net.loop import turn_end_of
 from shared.httpcore.net.stream import Stream, ip_family
 from shared.httpcore.routing import Router
 
 logger = logging.getLogger("weaprous.http")
 
-OnResponse = Callable[[Request, int, int, float], None]
-OnSlowHandler = Callable[[str, float], None]
-
 BACKLOG = 1024
 ACCEPTS_PER_TURN = 32
-SLOW_HANDLER_S = 0.05
 SWEEP_S = 1.0
 ACCEPT_PAUSE_S = 0.2
 
@@ -59,9 +57,10 @@ class Server:
         self.limits = limits
         self.scheme = scheme
         self.loop = asyncio.get_running_loop()
+        self.at_turn_end = turn_end_of(self.loop)
         self.is_draining = False
-        self._on_response = on_response
-        self._on_slow_handler = on_slow_handler
+        self.record = on_response or _ignore_response  # a reply is complete: whoever counts and logs hears of it
+        self.on_slow_handler = on_slow_handler or _ignore_slow_handler
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._upgrades: dict[asyncio.Task[None], Upgrade] = {}
@@ -71,32 +70,22 @@ class Server:
         self._admission = Admission(self.loop, limits, speaks_plainly=scheme == "http")
         self._id_prefix = os.urandom(6).hex()
         self._ids = itertools.count(1)
-        self._date_second = 0
         self._date = ""
+        self._date_until = 0.0
 
     # --- what connections ask ----------------------------------------------------------------------------------
 
-    def http_date(self) -> str:
-        """Now, as an HTTP-date (RFC 9110 §5.6.7), made once a second."""
-        second = int(time.time())
-        if second != self._date_second:
-            self._date_second = second
-            self._date = format_http_date(second)
+    def http_date(self, now: float) -> str:
+        """Now, as an HTTP-date (RFC 9110 §5.6.7), made once a second. `now` is the loop's time."""
+        if now >= self._date_until:
+            wall_s = time.time()
+            self._date = format_http_date(int(wall_s))
+            self._date_until = now + 1 - wall_s % 1
         return self._date
 
     def next_request_id(self) -> str:
         """An id that no other request of this or another process has."""
-        return f"{self._id_prefix}-{next(self._ids):x}"
-
-    def record(self, request: Request, status: int, body_bytes: int, duration_s: float) -> None:
-        """A reply is complete: whoever counts and logs hears of it."""
-        if self._on_response is not None:
-            self._on_response(request, status, body_bytes, duration_s)
-
-    def watch_handler(self, name: str, held_s: float) -> None:
-        """A handler held the loop for so long; above the bound somebody hears of it."""
-        if held_s > SLOW_HANDLER_S and self._on_slow_handler is not None:
-            self._on_slow_handler(name, held_s)
+        return f"{self._id_prefix}-{next(self._ids)}"
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed, or its socket belongs to an upgrade."""
@@ -233,6 +222,14 @@ class Server:
     def _check_all_closed(self) -> None:
         if self._all_closed is not None and not self._all_closed.done() and self.connection_count == 0:
             self._all_closed.set_result(None)
+
+
+def _ignore_response(request: Request, status: int, body_bytes: int, duration_s: float) -> None:
+    """Nobody counts."""
+
+
+def _ignore_slow_handler(name: str, held_s: float) -> None:
+    """Nobody watches."""
 
 
 def _client_ip(sock: socket.socket) -> str:

@@ -152,5 +152,5 @@ def test_the_reply_to_a_websocket_keeps_its_handshake() -> None:
 )
 def test_only_a_websocket_is_tunnelled(method: str, upgrade: str, length: int | None, expected: bool) -> None:
     request = Request(method, "/")
-    request.upgrade, request.content_length = upgrade, length
+    request.fields.upgrade, request.fields.content_length = upgrade, length
     assert wants_tunnel(request) is expected

@@ -25,10 +25,10 @@ def test_a_reply_says_what_it_is_when_it_was_and_how_long() -> None:
         "HTTP/1.1 200 OK",
         f"Date: {DATE}",
         "Content-Type: text/plain",
-        "Content-Length: 5",
-        "X-Request-Id: id-1",
         "A: b",
         "A: c",
+        "Content-Length: 5",
+        "X-Request-Id: id-1",
     ]
 
 
@@ -50,7 +50,8 @@ def test_the_framing_of_a_reply(
     status: int, length: int | None, chunked: bool, persists: bool, minor: int, expected: list[str]
 ) -> None:
     head = serialize_reply_head(request(minor), Response(status), length, persists, DATE, chunked=chunked)
-    assert [line for line in lines(head) if line.startswith(("Content-L", "Transfer", "Connection"))] == expected
+    about_framing = [line for line in lines(head) if line.startswith(("Content-L", "Transfer", "Connection"))]
+    assert sorted(about_framing) == sorted(expected)
 
 
 def test_an_unknown_status_has_a_reason_all_the_same() -> None:

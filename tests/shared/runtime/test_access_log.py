@@ -26,8 +26,8 @@ class Lines:
     def __init__(self):
         self.lines = []
 
-    def write_later(self, line):
-        self.lines.append(line)
+    def render_later(self, render, *values):
+        self.lines.append(render(*values))
 
     def flush(self):
         self.lines.append("flushed")

@@ -19,7 +19,7 @@ def make_request(method="GET", path="/x", host="localhost:9000", scheme="http", 
     request.host = host.lower()
     request.scheme = scheme
     request.fields.has_origin = any(name.lower() == "origin" for name in named)
-    request.upgrade = named.get("Upgrade", "")
+    request.fields.upgrade = named.get("Upgrade", "")
     return request
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.runtime.log_lines import (
-    MAX_BATCH_CHARS,
+    MAX_BATCH_LINES,
     PIPE_ATOMIC_BYTES,
     LineWriter,
     Stamp,
@@ -118,35 +118,35 @@ def received(fd):
 
 def test_lines_wait_for_their_batch_and_keep_their_order_when_one_goes_at_once(pipe):
     writer = LineWriter(pipe[1])
-    writer.write_later("one\n")
-    writer.write_later("two\n")
+    writer.render_later(str, "one\n")
+    writer.render_later(str, "two\n")
     assert received(pipe[0]) == ""
     writer.write("three\n")
     assert received(pipe[0]) == "one\ntwo\nthree\n"
 
 
-def test_a_batch_goes_when_it_holds_64_kib(tmp_path):
+def test_a_batch_goes_when_it_holds_enough_lines(tmp_path):
     with (tmp_path / "log").open("wb", buffering=0) as file:
         writer = LineWriter(file.fileno())
         line = "x" * 1023 + "\n"
-        for _ in range(MAX_BATCH_CHARS // 1024 - 1):
-            writer.write_later(line)
+        for _ in range(MAX_BATCH_LINES - 1):
+            writer.render_later(str, line)
         assert (tmp_path / "log").stat().st_size == 0
-        writer.write_later(line)
-        assert (tmp_path / "log").stat().st_size == MAX_BATCH_CHARS
+        writer.render_later(str, line)
+        assert (tmp_path / "log").stat().st_size == MAX_BATCH_LINES * 1024
 
 
 def test_a_batch_goes_by_a_timer_that_is_set_by_its_first_line_only(pipe):
     calls = []
     writer = LineWriter(pipe[1])
     writer.flush_every(0.5, lambda delay_s, callback: calls.append((delay_s, callback)))
-    writer.write_later("one\n")
-    writer.write_later("two\n")
+    writer.render_later(str, "one\n")
+    writer.render_later(str, "two\n")
     ((delay_s, callback),) = calls
     assert delay_s == 0.5
     callback()
     assert received(pipe[0]) == "one\ntwo\n"
-    writer.write_later("three\n")
+    writer.render_later(str, "three\n")
     assert len(calls) == 2
 
 
@@ -154,6 +154,9 @@ def test_pieces_end_at_line_ends_and_are_small_enough_to_be_written_in_one_go():
     pieces = []
 
     class Recorder(LineWriter):
+        def _is_pipe(self):
+            return True
+
         def _write_all(self, data):
             pieces.append(bytes(data))
             return True
@@ -161,7 +164,7 @@ def test_pieces_end_at_line_ends_and_are_small_enough_to_be_written_in_one_go():
     writer = Recorder()
     lines = ["a" * 1500 + "\n"] * 5 + ["b" * 9000 + "\n"] + ["c\n"]
     for line in lines:
-        writer.write_later(line)
+        writer.render_later(str, line)
     writer.flush()
     assert b"".join(pieces).decode() == "".join(lines)
     assert all(piece.endswith(b"\n") for piece in pieces)
@@ -172,7 +175,7 @@ def test_a_pipe_that_nobody_reads_loses_lines_and_stops_nothing(pipe):
     os.set_blocking(pipe[1], False)
     writer = LineWriter(pipe[1])
     for _ in range(40):
-        writer.write_later("x" * 3000 + "\n")
+        writer.render_later(str, "x" * 3000 + "\n")
     writer.flush()
     text = received(pipe[0])
     assert text.startswith("x" * 3000 + "\n")
@@ -187,7 +190,7 @@ def test_a_closed_pipe_stops_nothing(pipe):
 
 def test_a_signal_handler_that_interrupts_a_write_does_not_wait_for_it(pipe):
     writer = LineWriter(pipe[1])
-    writer.write_later("one\n")
+    writer.render_later(str, "one\n")
     with writer._writing:
         writer.flush_if_free()
     assert received(pipe[0]) == ""

@@ -18,7 +18,8 @@ class Lines:
     def write(self, line):
         self.text += line
 
-    write_later = write
+    def render_later(self, render, *values):
+        self.write(render(*values))
 
     def flush(self):
         pass

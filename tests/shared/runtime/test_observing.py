@@ -17,7 +17,8 @@ class Lines:
     def __init__(self):
         self.lines = []
 
-    def write_later(self, line):
+    def render_later(self, render, *values):
+        line = render(*values)
         self.lines.append(line)
 
 
