@@ -26,6 +26,8 @@ from shared.httpcore.serializing import CONTINUE
 
 logger = logging.getLogger("weaprous.http")
 
+MAX_PUT_OFF_BYTES = 16 * 1024
+
 
 class Connection(ReplySide):
     """Reads requests from one socket, in order, and finds their handlers."""
@@ -76,7 +78,9 @@ class Connection(ReplySide):
     def _answer(self) -> None:
         """As `advance`, but the replies leave at the end of the turn, behind each other's."""
         self._take_requests()
-        if self.output.size or self.state is not State.READING_HEAD or self._is_held:
+        if self.output.size > MAX_PUT_OFF_BYTES:
+            self._send_replies()  # it fills the socket by itself, and leaves the processor's cache with every wait
+        elif self.output.size or self.state is not State.READING_HEAD or self._is_held:
             self.server.at_turn_end(self._send_replies)
         if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
             self._balance_reading()
