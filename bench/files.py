@@ -1,12 +1,15 @@
-"""What files cost: ours (`shared/httpcore/static` in the backend) beside nginx with sendfile."""
+"""What files cost: ours (`shared/httpcore/static` in the backend) beside nginx with sendfile.
+
+`FLOOR` is what is left of the cost in Python when nothing is parsed, checked, counted or logged.
+"""
 
 from functools import partial
 
 from bench import candidates, load, site, table
-from bench.machines import fleet
+from bench.machines import Command, fleet
 from bench.pace import FULL, Pace, measure_in_rounds
 
-OURS, NGINX = "weaprous backend", "nginx, sendfile"
+OURS, NGINX, FLOOR = "weaprous backend", "nginx, sendfile", "bare epoll loop in Python, sendfile"
 LARGE, MEDIUM = "100 MiB, CPU s/GB", "64 KiB, CPU µs per request"
 TARGETS = {LARGE: 1.0, MEDIUM: 1.5}
 
@@ -14,7 +17,11 @@ TARGETS = {LARGE: 1.0, MEDIUM: 1.5}
 def run(pace: Pace = FULL) -> str:
     """The table, with the targets."""
     root = site.folder()
-    commands = {OURS: partial(candidates.ours, web_dir=root), NGINX: partial(candidates.nginx, root=root)}
+    commands: dict[str, Command] = {
+        OURS: partial(candidates.ours, web_dir=root),
+        NGINX: partial(candidates.nginx, root=root),
+        FLOOR: lambda port: candidates.app("bare_epoll", port, str(root)),
+    }
     with fleet(commands) as machines:
         measures = {}
         for name, machine in machines.items():

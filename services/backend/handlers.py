@@ -7,9 +7,11 @@ from services.backend.content_policy import ContentPolicy
 from services.backend.echo import MAX_MESSAGE_BYTES, describe_request, echo_messages
 from services.backend.load import InFlight
 from services.backend.login import MAX_LOGIN_BYTES, LoginDesk
+from services.backend.logout import answer_logout
 from services.backend.pages import LOGIN_PAGE, Pages
 from services.backend.session_gate import SessionGate
 from services.backend.users import Accounts
+from shared.httpcore.compression import Compression
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade
@@ -34,6 +36,7 @@ class Backend:
         router.before(guard.check)
         router.after(guard.decorate)
         router.after(policy.decorate)
+        router.after(Compression().decorate)
         router.set_error_page(self._pages.render_error)
         router.add("GET", "/login", self._pages.open_login)
         router.add("GET", f"/{LOGIN_PAGE}", self._pages.open_login)
@@ -52,10 +55,8 @@ class Backend:
             return await self._desk.handle_login(request)
 
     def handle_logout(self, request: Request) -> Response:
-        """Forget both cookies, and go to the login page."""
-        del request
-        headers = [*self._gate.close_session(), ("Cache-Control", "no-store")]
-        return Response.redirect(f"/{LOGIN_PAGE}", headers=headers)
+        """Forget both cookies, and go to the login page; or ask first."""
+        return answer_logout(request, f"/{LOGIN_PAGE}", self._gate.close_session())
 
     async def handle_user(self, request: Request) -> Response:
         """Who am I, which peers are mine, and is my password still the first one?"""
@@ -85,4 +86,4 @@ class Backend:
 
     def handle_file(self, request: Request) -> Response:
         """A page, style sheet, script or image."""
-        return self._pages.open_file(request, request.path_params["path"], self._gate.identify(request))
+        return self._pages.open_file(request, request.path_params["path"], self._gate.identify)

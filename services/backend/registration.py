@@ -25,9 +25,11 @@ def make_replica_name(hostname: str, port: int) -> str:
 class Registration:
     """One replica in the tracker's table, from `run` to `end`."""
 
-    def __init__(self, client: TrackerClient, name: str, port: int, in_flight: InFlight) -> None:
+    def __init__(self, client: TrackerClient, name: str, host: str | None, port: int, in_flight: InFlight) -> None:
+        """`host` None: the tracker takes the address that it hears us from."""
         self._client = client
         self._name = name
+        self._host = host
         self._port = port
         self._in_flight = in_flight
         self._is_draining = False
@@ -35,7 +37,9 @@ class Registration:
 
     def lease(self) -> dict[str, Any]:
         """What the tracker is told, as of now."""
+        address = {} if self._host is None else {"ip": self._host}
         return {
+            **address,
             "peer_id": self._name,
             "port": self._port,
             "roles": ["backend"],

@@ -21,8 +21,12 @@ OPEN_PATHS = frozenset({"/healthz", "/p2p/whoami"})
 def add_gates(router: Router, settings: Settings, key: bytes | None) -> None:
     """From now on every request passes the guard, and proves itself where there is a key."""
     hosts = {settings.server_ip} | ({settings.advertise} if settings.advertise else set())
-    guard = Guard(key is not None, settings.cors_origin, frozenset(hosts))
     key_check = KeyCheck(key, KEY_HEADER, f"peer:{settings.peer_id}")
+
+    def is_vouched_for(request: Request) -> bool:
+        return key_check.is_vouched_for(request, time.time())
+
+    guard = Guard(key is not None, settings.cors_origin, frozenset(hosts), is_vouched_for)
 
     def identify(request: Request) -> Response | None:
         if request.raw_path in OPEN_PATHS:

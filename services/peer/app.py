@@ -19,6 +19,8 @@ from services.peer.membership import ROLE, Membership
 from services.peer.remembered import PRUNE_AT_ONCE
 from services.peer.settings import Settings
 from services.peer.store import MessageStore, open_store
+from shared.httpcore.compression import Compression
+from shared.httpcore.limits import behind_proxy
 from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.routing import Router
 from shared.runtime.keys import load_key
@@ -26,6 +28,7 @@ from shared.runtime.lifecycle import Lifecycle
 from shared.runtime.listening import is_loopback, listen_or_explain
 from shared.runtime.metrics import MetricsRegistry
 from shared.runtime.tracker_client import TrackerClient, keep_registered, unregister
+from shared.runtime.tracker_tls import load_tracker_tls
 
 CHANNELS = ("chat",)
 WILDCARDS = frozenset({"0.0.0.0", "::"})
@@ -56,6 +59,7 @@ class Parts:
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Router:
     """The peer, ready to serve: its router, with links accepted and the outbox on its way. StartupError."""
+    lifecycle.limits = behind_proxy(lifecycle.limits)
     keys = _load_keys(settings)
     listener = listen_or_explain(settings.server_ip, settings.p2p_port)
     try:
@@ -86,6 +90,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Router:
     lifecycle.open_warning = describe_openness(settings, presence)
     router = Router()
     add_gates(router, settings, keys.p2p)
+    router.after(Compression().decorate)  # metrics; never messages, which strangers may write beside private ones
     PeerApi(presence, store, delivery, feed).add_to(router)
     return router
 
@@ -116,7 +121,7 @@ def _follow_tracker(
     """The peer knows who else is there and, where asked to, is known itself until the drain begins."""
     if settings.tracker is None:
         return
-    pool = ConnectionPool()
+    pool = ConnectionPool(tls=load_tracker_tls(settings.tracker_ca))
     lifecycle.on_stop(pool.aclose)
     client = TrackerClient(settings.tracker, key, pool)
     lifecycle.start_task(_watch(client, parts.membership), "watching the tracker")

@@ -15,6 +15,7 @@ from shared.runtime.settings import (
     parse_port,
     setting,
 )
+from shared.runtime.tracker_tls import TRACKER_CA_HELP, find_tracker_mistakes
 
 MIN_TTL_S = 1
 MAX_TTL_S = 86_400
@@ -33,6 +34,7 @@ class Settings(CommonSettings):
     tracker: str | None = setting(
         None, parse_base_url, help="address of the tracker, which tells where other peers are"
     )
+    tracker_ca: Path | None = setting(None, parse_path, help=TRACKER_CA_HELP)
     register: bool = setting(False, parse_on_off, is_switch=True, help="have the tracker list this peer")
     advertise: str | None = setting(
         None, parse_host, help="host or address that the tracker tells others; else --ip, or where it hears us from"
@@ -45,6 +47,7 @@ class Settings(CommonSettings):
 
 def check_settings(settings: Settings) -> Iterator[str]:
     """What is wrong between settings that are right by themselves."""
+    yield from find_tracker_mistakes(settings.tracker, settings.tracker_ca)
     if settings.register and settings.tracker is None:
         yield "--register: got no --tracker, expected the address of the tracker to register with"
     if settings.api_port == 0:

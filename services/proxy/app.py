@@ -6,6 +6,7 @@ Read `handlers` next for what a request does, then `forward`, the story of one r
 
 import asyncio
 import logging
+import ssl
 import time
 
 from services.proxy.access import Access, Sessions, Visitor
@@ -31,6 +32,7 @@ from shared.runtime.guard import Guard
 from shared.runtime.keys import load_key
 from shared.runtime.lifecycle import Lifecycle
 from shared.runtime.metrics import CONTENT_TYPE
+from shared.runtime.tracker_tls import load_tracker_tls
 from shared.runtime.users_file import UsersFile
 
 HEALTH_PATH = "/_proxy/healthz"
@@ -62,12 +64,13 @@ class Proxy:
         self._loaded_at = self._started_at
         self._reloading = asyncio.Lock()
         self._feed = EventFeed(time.time)
-        self._exchanges = ExchangeTable()
+        tracker_tls = load_tracker_tls(settings.tracker_ca)
+        self._exchanges = ExchangeTable(tls=tracker_tls)
         self._metrics = ProxyMetrics(lifecycle.metrics, self.pools)
         self._forwarder = Forwarder(self._exchanges, self._metrics)
         self._gateway = Gateway(self._exchanges, self._tell)
         self._sessions = _load_sessions(settings)
-        self._mesh = _make_mesh(settings, self._gateway.on_event)
+        self._mesh = _make_mesh(settings, self._gateway.on_event, tracker_tls)
 
     def pools(self) -> list[Pool]:
         """Every pool there is: those of the configuration, the tracker's, the peers'."""
@@ -189,10 +192,10 @@ def _load_sessions(settings: Settings) -> Sessions | None:
     return Sessions(load_key(settings.keys_dir, "session"), UsersFile(settings.users_file), time.time)
 
 
-def _make_mesh(settings: Settings, tell: Publish) -> Mesh | None:
+def _make_mesh(settings: Settings, tell: Publish, tls: ssl.SSLContext | None) -> Mesh | None:
     if settings.tracker is None:
         return None
     keys = None
     if settings.keys_dir is not None:
         keys = MeshKeys(load_key(settings.keys_dir, "tracker"), load_key(settings.keys_dir, "p2p"))
-    return Mesh(settings.tracker, keys, tell)
+    return Mesh(settings.tracker, keys, tell, tls)

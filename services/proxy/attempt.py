@@ -119,7 +119,8 @@ class Attempt(Deferred):
             return
         self.stage = Stage.CONNECTING
         self.deadline = monotonic() + self.settings.connect_timeout_s
-        self._dial = Dial(self, upstream.address.host, upstream.address.port)
+        address = upstream.address
+        self._dial = Dial(self, address.host, address.port, self._table.tls_target(address))
 
     def on_connected(self, sock: socket.socket) -> None:
         """See Dialler."""

@@ -6,14 +6,17 @@ What an exchange says is `attempt`'s; how connections are kept is `connections`'
 
 import asyncio
 import math
+import ssl
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
 from services.proxy.connections import IdleConnections, UpstreamConnection
-from services.proxy.upstreams import Pool, State, Upstream
+from services.proxy.dialing import TlsTarget
+from services.proxy.upstreams import Address, Pool, State, Upstream
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.pipes import PipePool
+from shared.httpcore.net.tls import make_client_context
 
 SWEEP_S = 0.1
 
@@ -30,7 +33,9 @@ class Exchange(Protocol):
 class ExchangeTable:
     """All exchanges under way, and what they share: the idle connections, the pipes, and the sweep."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` is for upstreams that speak it; None means the system's CAs."""
+        self._tls = tls
         self.idle = IdleConnections()
         self.pipes = PipePool()
         self.limits = limits  # of the replies' heads
@@ -53,6 +58,14 @@ class ExchangeTable:
             self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
         waiting = self.idle.by_upstream.get(upstream)
         return waiting.pop() if waiting and not fresh else None
+
+    def tls_target(self, address: Address) -> TlsTarget | None:
+        """How TLS is spoken to this address; None: it is not."""
+        if not address.is_tls:
+            return None
+        if self._tls is None:
+            self._tls = make_client_context()
+        return TlsTarget(self._tls, address.host)
 
     def soon(self, step: Callable[[], None]) -> None:
         """`step` is called when the other events of this turn of the loop have been seen to.

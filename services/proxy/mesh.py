@@ -7,6 +7,7 @@ a user. It never sends a key, and drops those that a client sends. What is belie
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,18 +55,20 @@ class MeshKeys:
 
 
 class Mesh:
-    """Tracker and peers as the proxy sees them. `keys` None: keyless."""
+    """Tracker and peers as the proxy sees them. `keys` None: keyless. `tls` is for an https:// tracker, as a pool's."""
 
-    def __init__(self, tracker_url: str, keys: MeshKeys | None, tell: Publish) -> None:
+    def __init__(
+        self, tracker_url: str, keys: MeshKeys | None, tell: Publish, tls: ssl.SSLContext | None = None
+    ) -> None:
         origin, path = parse_http_url(tracker_url)
         self._base_path = path.rstrip("/")
         self._keys = keys
         self._tell = tell
-        self._tracker_pool = _pool_of_one("tracker", Address(origin.host, origin.port), tell)
+        self._tracker_pool = _pool_of_one("tracker", Address(origin.host, origin.port, origin.is_tls), tell)
         self._peer_pools: dict[str, Pool] = {}
         self._addresses: dict[str, Address] = {}
         self._has_heard = asyncio.Event()
-        connections = ConnectionPool(1) if keys is None else ProvingPool(keys.tracker)
+        connections = ConnectionPool(1, tls=tls) if keys is None else ProvingPool(keys.tracker, tls)
         self._client = TrackerClient(tracker_url, None, connections)
 
     async def watch(self, annotate: Callable[[Mapping[Address, Annotation]], None]) -> None:
@@ -134,8 +137,8 @@ class ProvingPool(ConnectionPool):
     key.
     """
 
-    def __init__(self, tracker_key: bytes) -> None:
-        super().__init__(max_idle_per_origin=1)
+    def __init__(self, tracker_key: bytes, tls: ssl.SSLContext | None) -> None:
+        super().__init__(max_idle_per_origin=1, tls=tls)
         self._tracker_key = tracker_key
 
     async def request(

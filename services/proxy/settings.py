@@ -14,6 +14,7 @@ from shared.runtime.settings import (
     parse_port,
     setting,
 )
+from shared.runtime.tracker_tls import TRACKER_CA_HELP, find_tracker_mistakes
 
 MAX_HSTS_S = 10 * 366 * 86_400
 DEFAULT_CONFIG = Path("services/proxy/proxy.conf")
@@ -31,6 +32,7 @@ class Settings(CommonSettings):
     tracker: str | None = setting(
         None, parse_base_url, help="address of the tracker: opens /tracker and /peers, and tells load and draining"
     )
+    tracker_ca: Path | None = setting(None, parse_path, help=TRACKER_CA_HELP)
     users_file: Path | None = setting(None, parse_path, help="the users whose sessions count; needed with --keys-dir")
     tls_port: int = setting(8443, parse_port, help="TCP port for HTTPS, once there is a certificate; 0: any free one")
     tls_certificate: tuple[Path, ...] = setting(
@@ -56,5 +58,4 @@ def find_conflicts(settings: Settings) -> Iterator[str]:
         yield f"--tls-key: got {counts}, expected one for each --tls-certificate, in the same order, or none"
     if settings.hsts and not settings.tls_certificate:
         yield "--hsts: got no --tls-certificate, without which there is no HTTPS"
-    if settings.tracker is not None and settings.tracker.startswith("https:"):
-        yield f"--tracker: got {settings.tracker!r}, expected http://"
+    yield from find_tracker_mistakes(settings.tracker, settings.tracker_ca)

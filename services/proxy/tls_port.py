@@ -13,6 +13,7 @@ from shared.httpcore.message import Request, Response
 from shared.httpcore.net.tls import CertificateError, CertificateFiles, make_server_context
 from shared.httpcore.net.tls_server import TlsServer
 from shared.httpcore.routing import AfterHook, Router
+from shared.runtime.certificate_watch import CertificateWatch
 from shared.runtime.errors import StartupError
 from shared.runtime.lifecycle import Lifecycle
 from shared.runtime.listening import listen_or_explain, show_address
@@ -27,6 +28,7 @@ class TlsPort:
         self._settings = settings
         self._lifecycle = lifecycle
         self._server: TlsServer | None = None
+        self._watch: CertificateWatch | None = None
 
     def start(self, router: Router) -> None:
         """Connections are accepted from now on. StartupError for a certificate or a port that can't be used."""
@@ -35,6 +37,7 @@ class TlsPort:
             return
         try:
             context = _load_context(settings)
+            watch = CertificateWatch(self._lifecycle.metrics, settings.tls_certificate)
         except CertificateError as error:
             raise StartupError(f"--tls-certificate: {error}") from None
         listener = listen_or_explain(settings.server_ip, settings.tls_port)
@@ -52,15 +55,17 @@ class TlsPort:
         lifecycle.metrics.before_render(refresh_failures)
         lifecycle.add_server(server)
         server.start([listener])
-        self._server = server
+        self._server, self._watch = server, watch
+        lifecycle.start_task(watch.run(), "watch the certificates")
         _log.info("listening for HTTPS", extra={"address": show_address(listener), "pid": os.getpid()})
 
     async def reload(self) -> None:
         """New connections get the certificates that are in the files now; ones that can't be used change nothing."""
-        if self._server is None:
+        if self._server is None or self._watch is None:
             return
         try:
             self._server.context = await asyncio.to_thread(_load_context, self._settings)
+            self._watch.read_again()
         except CertificateError as error:
             _log.error("the certificates stay as they were: %s", error)
         else:

@@ -46,10 +46,11 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
-    """Where an upstream listens: a name or an IP address without brackets, and a port."""
+    """Where an upstream listens: a name or an IP address without brackets, and a port; whether it speaks TLS there."""
 
     host: str
     port: int
+    is_tls: bool = False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -17,7 +17,9 @@ from services.tracker.registry import Cause, Change, Registry
 from services.tracker.settings import Settings
 from services.tracker.snapshot import SnapshotWriter, load_snapshot
 from services.tracker.watch import WatchHub
+from shared.httpcore.compression import Compression
 from shared.httpcore.errors import HttpError
+from shared.httpcore.limits import behind_proxy
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import Router
 from shared.runtime.errors import StartupError
@@ -34,6 +36,7 @@ _log = logging.getLogger("weaprous.tracker")
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Router:
     """The tracker, ready to serve: its router, with the table that a snapshot kept. StartupError."""
+    lifecycle.limits = behind_proxy(lifecycle.limits)
     clock = steady_clock()
     registry = Registry(settings.max_peers, first_revision=int(time.time() * 1000))
     if settings.snapshot is not None:
@@ -93,8 +96,12 @@ class ExpiryTimer:
 def add_gates(router: Router, settings: Settings) -> None:
     """Hooks: who may ask at all, and who asks. Health is for everyone."""
     key = load_key(settings.keys_dir, "tracker") if settings.keys_dir is not None else None
-    guard = Guard(key is not None, settings.cors_origin, frozenset({settings.server_ip}))
     key_check = KeyCheck(key, "X-Tracker-Key", "tracker")
+
+    def is_vouched_for(request: Request) -> bool:
+        return key_check.is_vouched_for(request, time.time())
+
+    guard = Guard(key is not None, settings.cors_origin, frozenset({settings.server_ip}), is_vouched_for)
 
     def identify(request: Request) -> Response | None:
         if request.raw_path in OPEN_PATHS:
@@ -108,6 +115,7 @@ def add_gates(router: Router, settings: Settings) -> None:
     router.before(guard.check)
     router.before(identify)
     router.after(guard.decorate)
+    router.after(Compression(even_unstored=True).decorate)  # who is where, and no secret among it
 
 
 def add_metrics(metrics: MetricsRegistry, registry: Registry, hub: WatchHub) -> None:

@@ -1,6 +1,6 @@
 """How much of anything one client may send, and how long it may take. Values only; `net/connection` keeps to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -30,3 +30,17 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+# What a proxy adds on the way: fields of its own, and a longer path where it rewrites one.
+ADDED_FIELDS = 28
+ADDED_HEAD_BYTES = 4 * KIB
+ADDED_LINE_BYTES = 1 * KIB
+
+
+def behind_proxy(limits: Limits) -> Limits:
+    """The limits of a server behind a proxy of these limits: whatever passes there is not too much here."""
+    return replace(
+        limits,
+        max_request_line_bytes=limits.max_request_line_bytes + ADDED_LINE_BYTES,
+        max_head_bytes=limits.max_head_bytes + ADDED_HEAD_BYTES,
+        max_field_count=limits.max_field_count + ADDED_FIELDS,
+    )

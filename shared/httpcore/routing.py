@@ -67,6 +67,7 @@ class Router:
     """Routes, hooks and the look of errors of one application. Built at start, only read afterwards."""
 
     def __init__(self) -> None:
+        self.routes: list[tuple[str, str]] = []  # method and path of each, as added
         self._exact: dict[str, dict[str, Route]] = {}
         self._tree = _Node()
         self._before: list[BeforeHook] = []
@@ -82,6 +83,7 @@ class Router:
         if method in methods:
             raise ValueError(f"{method} {path} has a handler already")
         methods[method] = route
+        self.routes.append((method, path))
 
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
         """Decorator: the function answers GET, and HEAD, on `path`."""

@@ -6,17 +6,17 @@ Owns three rules, each written once. Keys and sessions are not its matter (`key_
    under that name after its DNS answer has changed to 127.0.0.1: the Host must be one this service goes by.
 2. Writes and WebSockets (cross-site request forgery). A browser sends these anywhere, with the cookies it has, and
    asks nobody. They are refused when the browser says that another origin's page made them, unless that origin
-   was allowed; a write that carries cookies is refused even then.
+   was allowed; a write that carries cookies is refused even then. What the proxy vouches for has passed this there.
 3. Reads (CORS protocol, Fetch §3.2). Pages of allowed origins may read replies, never with credentials.
 
 Programs that are no browsers send neither Origin nor Sec-Fetch-Site, and none of this stops them.
 """
 
 import re
+from collections.abc import Callable
 
 from shared.httpcore.message import Request, Response
 from shared.httpcore.methods import SAFE_METHODS
-from shared.runtime.proofs import PROOF_HEADER
 from shared.runtime.setting_values import is_ip_address
 
 OPEN_PATH = "/healthz"  # probes ask by whatever name or address they have
@@ -39,12 +39,20 @@ class Guard:
     `keyed`: requests prove themselves by key, proof or session, so any Host is right, and no origin is allowed by
     itself. `cors_origin`: None, `*`, or origins with commas between, as `parse_cors_origin` returns it.
     `allowed_hosts`: names and addresses besides loopback, without port; 0.0.0.0 or :: stands for every IP address,
-    which is no risk, because rebinding needs a name.
+    which is no risk, because rebinding needs a name. `is_vouched_for`: whether a request carries a proof that this
+    service verifies; without it none does.
     """
 
-    def __init__(self, keyed: bool, cors_origin: str | None, allowed_hosts: frozenset[str]) -> None:
+    def __init__(
+        self,
+        keyed: bool,
+        cors_origin: str | None,
+        allowed_hosts: frozenset[str],
+        is_vouched_for: Callable[[Request], bool] = lambda _: False,
+    ) -> None:
         origins = frozenset((cors_origin or "").split(",")) - {"", "*"}
         self._keyed = keyed
+        self._is_vouched_for = is_vouched_for
         self._any_origin = cors_origin == "*"
         self._origins = origins
         self._has_cors = not keyed or cors_origin is not None
@@ -98,9 +106,9 @@ class Guard:
 
     def _is_forged(self, request: Request) -> bool:
         """Whether a page that may not do so made this write or this upgrade."""
-        # A page of another origin can't add a field of its own without a preflight, and a WebSocket has none at all:
-        # a request with a proof comes from our proxy, which has kept these rules already, by the Host it saw.
-        if not is_cross_site(request) or PROOF_HEADER in request.headers:
+        # A request with a right proof comes from our proxy, which has kept these rules already, by the Host it saw.
+        # Any field of that name would not do: whoever gets a page to send one must not switch the rule off.
+        if not is_cross_site(request) or self._is_vouched_for(request):
             return False
         origin = request.headers.get("origin")
         if origin is None or not self._allows(origin):
@@ -149,6 +157,20 @@ def is_cross_site(request: Request) -> bool:
         return site not in ("same-origin", "none")  # none: the user typed it, or opened a bookmark
     origin = request.headers.get("origin")
     return origin is not None and not _is_same_origin(origin, request)
+
+
+def may_be_foreign_link(request: Request) -> bool:
+    """Whether a page of another origin may have led a browser to make this read: by a link, a redirect, an image.
+
+    Sec-Fetch-Site tells, but browsers send it to https and to loopback only. Elsewhere Referer tells, which a foreign
+    page can leave out: a browser that says neither is not believed. A program that is none has no page behind it.
+    """
+    if request.headers.get("sec-fetch-site") is not None or request.headers.get("origin") is not None:
+        return is_cross_site(request)
+    referer = request.headers.get("referer")
+    if referer is not None:
+        return not _is_same_origin("/".join(referer.split("/", 3)[:3]), request)
+    return (request.headers.get("user-agent") or "").startswith("Mozilla/")  # every browser's does (Fetch: no page's)
 
 
 def _is_same_origin(origin: str, request: Request) -> bool:

@@ -54,3 +54,8 @@ class KeyCheck:
             return KEY_HOLDER if hmac.compare_digest(given, self._key) else None
         proof = verify_proof(self._key, proofs[0], self._target, request.method, request.target, now_s)
         return Caller("user", proof.user, proof.peers) if proof is not None else None
+
+    def is_vouched_for(self, request: Request, now_s: float) -> bool:
+        """Whether the request carries a right proof, so that the proxy has judged it by rules of its own."""
+        caller = self.identify(request, now_s)
+        return caller is not None and caller.kind == "user"

@@ -1,17 +1,17 @@
 """One service process from its start to its end: listener, logs, metrics, signals, drain, exit status.
 
 Owns the order in which these happen. Read `drain` for the steps of the end, `stop_signals` for what asks for it,
-`workers` for several processes on one listener. What a service serves is its own `build`'s matter.
+`workers` for several processes on one port. What a service serves is its own `build`'s matter.
 """
 
 import asyncio
 import gc
 import os
-import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
@@ -21,7 +21,14 @@ from shared.httpcore.net.server import Server
 from shared.httpcore.routing import Router
 from shared.runtime.drain import MIN_STEP_S, Callback, drain_servers, end_tasks, reserve_s, run_in_reverse
 from shared.runtime.errors import StartupError
-from shared.runtime.listening import describe_openness, listen_or_explain, raise_file_limit, show_address
+from shared.runtime.hangup import Hangup
+from shared.runtime.listening import (
+    close_all,
+    describe_openness,
+    listen_for_workers,
+    raise_file_limit,
+    show_address,
+)
 from shared.runtime.logs import LineWriter, configure_logs, get_logger
 from shared.runtime.metrics import CONTENT_TYPE, MetricsRegistry
 from shared.runtime.observing import RequestObserver, SlowHandlerLog
@@ -55,6 +62,7 @@ class Lifecycle:
         self.observer = RequestObserver(label_of(name, worker), settings, self.metrics, writer)
         self.on_slow_handler = SlowHandlerLog(get_logger(name), self.metrics)
         self._logger = get_logger(name)
+        self.hangup = Hangup(self._logger, self.stop)
         self._main_server: Server | None = None
         self._more_servers: list[Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,8 +97,8 @@ class Lifecycle:
         """Open connections of all servers."""
         return sum(server.connection_count for server in self.servers)
 
-    def start_server(self, router: Router, listener: socket.socket) -> None:
-        """The main server accepts from the listener."""
+    def start_server(self, router: Router, listener: socket.socket, siblings: Sequence[socket.socket] = ()) -> None:
+        """The main server accepts from the listener, and from other workers' what they leave."""
         self._main_server = Server(
             router, limits=self.limits, on_response=self.on_response, on_slow_handler=self.on_slow_handler
         )
@@ -102,7 +110,7 @@ class Lifecycle:
 
         self.metrics.before_render(refresh_refused)
         self.metrics.gauge("weaprous_draining", "1 while the service drains.", ask=lambda: int(self.is_draining))
-        self._main_server.start([listener])
+        self._main_server.start([listener], siblings)
 
     def add_server(self, server: Server) -> None:
         """The server, which its owner starts, is drained with the main one."""
@@ -124,8 +132,8 @@ class Lifecycle:
         self._on_stop.append(callback)
 
     def on_hangup(self, callback: Callable[[], None]) -> None:
-        """`callback` runs in the loop at each SIGHUP, which otherwise ends the process."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, callback)
+        """`callback` runs in the loop at each SIGHUP, which otherwise changes nothing."""
+        self.hangup.add(callback)
 
     def stop(self, exit_status: int = 0) -> None:
         """The drain begins as if SIGTERM had come; the highest status that was asked for is the exit status."""
@@ -188,10 +196,14 @@ class ServicePlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """Which of several processes this one is; `parent_fd` becomes readable when the one that started it is gone."""
+    """Which of several processes this one is; `parent_fd` becomes readable when the one that started it is gone.
+
+    `siblings` are the listeners of the others, where each has one of its own.
+    """
 
     number: int
     parent_fd: int
+    siblings: tuple[socket.socket, ...] = ()
 
 
 def run_service(
@@ -208,25 +220,28 @@ def run_service(
 
     `build` makes the router, in the loop, before the first connection is accepted; it may raise StartupError.
     `/healthz` and `/metrics` are added, unless the router has them or `own_health` is False. A second signal ends the
-    process at once with 130 or 143. `workers` above 1: so many processes accept from the one listener.
+    process at once with 130 or 143. `workers` above 1: so many processes share the port.
     """
     writer = configure_logs(name, settings.log_level, settings.log_format)
     plan = ServicePlan(name, settings, build, own_health)
     try:
-        listener = listen_or_explain(ip, port)
+        listeners = listen_for_workers(ip, port, workers)
     except StartupError as error:
         return _refuse_start(name, error)
     raise_file_limit()
     if workers == 1:
-        return run_process(plan, listener)
+        return run_process(plan, listeners[0])
     from shared.runtime.workers import WorkerPool
 
     writer.flush()
 
     def run_child(number: int, parent_fd: int) -> int:
-        return run_process(plan, listener, WorkerPlace(number, parent_fd))
+        # The parent keeps all open, so a worker that is started again goes on with the queue of the one before.
+        own = listeners[(number - 1) % len(listeners)]
+        siblings = tuple(each for each in listeners if each is not own)
+        return run_process(plan, own, WorkerPlace(number, parent_fd, siblings))
 
-    return WorkerPool(name, workers, run_child, settings.drain_s, on_stop=listener.close).run()
+    return WorkerPool(name, workers, run_child, settings.drain_s, on_stop=partial(close_all, listeners)).run()
 
 
 def _refuse_start(name: str, error: StartupError) -> int:
@@ -255,12 +270,13 @@ async def _live(plan: ServicePlan, listener: socket.socket, place: WorkerPlace |
     lifecycle = Lifecycle(plan.name, plan.settings, writer, place.number if place else None)
     signals = StopSignals(plan.name, plan.settings.drain_s, lifecycle.stop, writer.flush_if_free)
     signals.install()
+    lifecycle.hangup.install()
     if place is not None:
         _watch_parent(place.parent_fd, signals)
     try:
         router = await _build_unless_stopped(plan, lifecycle)
         if router is not None:
-            _serve(plan, router, listener, lifecycle)
+            _serve(plan, router, listener, lifecycle, place.siblings if place is not None else ())
         await lifecycle.wait_stop_requested()
         signals.start_clock()
         await lifecycle.drain()
@@ -274,6 +290,7 @@ async def _live(plan: ServicePlan, listener: socket.socket, place: WorkerPlace |
         return EXIT_FAILED
     finally:
         await end_tasks(asyncio.all_tasks() - {asyncio.current_task()}, LEFTOVERS_S)
+        lifecycle.hangup.uninstall()
         signals.uninstall()
 
 
@@ -300,7 +317,13 @@ async def _build_unless_stopped(plan: ServicePlan, lifecycle: Lifecycle) -> Rout
     return None
 
 
-def _serve(plan: ServicePlan, router: Router, listener: socket.socket, lifecycle: Lifecycle) -> None:
+def _serve(
+    plan: ServicePlan,
+    router: Router,
+    listener: socket.socket,
+    lifecycle: Lifecycle,
+    siblings: tuple[socket.socket, ...],
+) -> None:
     """Connections are accepted from now on."""
     if plan.own_health:
         add_health(router, lifecycle)
@@ -309,7 +332,7 @@ def _serve(plan: ServicePlan, router: Router, listener: socket.socket, lifecycle
     logger = get_logger(plan.name)
     if plan.settings.keys_dir is None and lifecycle.open_warning != "" and lifecycle.worker in (None, 1):
         logger.warning(lifecycle.open_warning or describe_openness(plan.name, listener))
-    lifecycle.start_server(router, listener)
+    lifecycle.start_server(router, listener, siblings)
     logger.info("listening", extra={"address": show_address(listener), "pid": os.getpid()})
 
 

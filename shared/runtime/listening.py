@@ -3,6 +3,8 @@
 import errno
 import resource
 import socket
+import sys
+from collections.abc import Iterable
 
 from shared.httpcore.net.server import bind_listener
 from shared.runtime.errors import StartupError
@@ -12,8 +14,38 @@ WANTED_OPEN_FILES = 65_536
 
 def listen_or_explain(ip: str, port: int) -> socket.socket:
     """The listener; StartupError with the port and the address when it can't be had."""
+    return _bind_or_explain(ip, port, is_shared=False)
+
+
+def listen_for_workers(ip: str, port: int, count: int) -> list[socket.socket]:
+    """A listener for each of so many processes, all on one port; one for all where the system does not spread evenly.
+
+    From one listener, whoever wakes first takes a whole burst; with one each, Linux spreads connections by their hash.
+    StartupError as above: other processes don't share the port.
+    """
+    if count == 1 or sys.platform != "linux":
+        return [listen_or_explain(ip, port)]
+    if port != 0:  # a shared one would join another service of this user that shares it, and get half of its clients
+        listen_or_explain(ip, port).close()
+    listeners = [_bind_or_explain(ip, port, is_shared=True)]
     try:
-        return bind_listener(ip, port)
+        while len(listeners) < count:
+            listeners.append(_bind_or_explain(ip, listeners[0].getsockname()[1], is_shared=True))
+    except StartupError:
+        close_all(listeners)
+        raise
+    return listeners
+
+
+def close_all(listeners: Iterable[socket.socket]) -> None:
+    """This process listens on none of them any more."""
+    for listener in listeners:
+        listener.close()
+
+
+def _bind_or_explain(ip: str, port: int, *, is_shared: bool) -> socket.socket:
+    try:
+        return bind_listener(ip, port, is_shared=is_shared)
     except OSError as error:
         raise StartupError(explain_bind_error(error, ip, port)) from None
     except UnicodeError:

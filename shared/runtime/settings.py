@@ -1,15 +1,17 @@
 """The settings of a service: one frozen dataclass, filled from flags and environment; all mistakes at once.
 
 Owns which flag and variable belong to a field, which of them wins, and what is said about a mistake. Does not
-own what a value looks like (`setting_values`) nor how `--help` looks (`settings_help`).
+own what a value looks like (`setting_values`), what is known of one flag (`setting_spec`) nor how `--help` looks
+(`settings_help`).
 """
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared.runtime.setting_spec import REQUIRED, SettingSpec, expected_value
 from shared.runtime.setting_values import (
     Parser,
     parse_base_url,
@@ -27,6 +29,7 @@ from shared.runtime.setting_values import (
 )
 
 __all__ = [
+    "REQUIRED",
     "CommonSettings",
     "SettingSpec",
     "SettingsError",
@@ -45,26 +48,12 @@ __all__ = [
     "parse_port",
     "parse_settings",
     "setting",
+    "setting_specs",
 ]
 
 T = TypeVar("T")
 _METADATA_KEY = "setting"
 _MAX_SHOWN_CHARS = 80
-REQUIRED: Any = MISSING  # as a default: the setting has to be given
-
-
-@dataclass(frozen=True, slots=True)
-class SettingSpec:
-    """How one field is set: `flag` with its dashes, `variable` in the environment, and its help."""
-
-    flag: str
-    variable: str
-    parse: Parser
-    help: str
-    default: object
-    unit: str | None = None
-    is_switch: bool = False  # the flag alone means on
-    is_repeatable: bool = False  # the value is a tuple; commas separate, too
 
 
 class SettingsError(Exception):
@@ -250,15 +239,6 @@ def _read_value(
             problems.append(f"{source}: got {_shown(text)}, expected {error}")
     if len(values) == len(texts):
         yield tuple(values) if spec.is_repeatable else values[0]
-
-
-def expected_value(spec: SettingSpec) -> str:
-    """What a value looks like, in the words its parser has for an empty one."""
-    try:
-        spec.parse("")
-    except ValueError as error:
-        return str(error)
-    return "a value"
 
 
 def _shown(text: str) -> str:

@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Iterable
 
-from shared.runtime.settings import REQUIRED, SettingSpec, expected_value
+from shared.runtime.setting_spec import REQUIRED, SettingSpec, expected_value
 
 _INDENT = " " * 6
 
@@ -53,9 +53,12 @@ def _placeholder(spec: SettingSpec) -> str:
 
 
 def _default(spec: SettingSpec) -> str:
+    return "required" if spec.default is REQUIRED else f"default {default_text(spec)}"
+
+
+def default_text(spec: SettingSpec) -> str:
+    """The default as people read it, with its unit."""
     value = spec.default
-    if value is REQUIRED:
-        return "required"
     if isinstance(value, bool):
         shown = "on" if value else "off"
     elif isinstance(value, float):
@@ -64,4 +67,4 @@ def _default(spec: SettingSpec) -> str:
         shown = ",".join(map(str, value)) or "none"
     else:
         shown = "none" if value is None else str(value)
-    return f"default {shown}{' ' + spec.unit if spec.unit and value is not None else ''}"
+    return f"{shown}{' ' + spec.unit if spec.unit and value is not None else ''}"

@@ -104,10 +104,16 @@ class UsersFile:
             self._has_default_password[user.password_hash] = known
         return known
 
+    def reload(self) -> None:
+        """The file is read now, changed or not; the last good users stay when it is broken, and a warning says so."""
+        self._read_again(_version_of(self.path))
+
     def _refresh(self) -> None:
         version = _version_of(self.path)
-        if version == self._version:
-            return
+        if version != self._version:
+            self._read_again(version)
+
+    def _read_again(self, version: "Version | None") -> None:
         self._version = version  # also of a broken file: it is told once, and read again when it changes again
         try:
             self._users, self._version = read_users(self.path)

@@ -1,4 +1,4 @@
-"""Several processes behind one listener: started, started again when one dies, ended together (`--workers N`).
+"""Several processes behind one port: started, started again when one dies, ended together (`--workers N`).
 
 Owns the parent, which serves nothing: it forks, waits, passes signals on and collects. What a worker does is
 `lifecycle.run_process`. Each worker is in a process group of its own, so that Ctrl-C reaches it once, through the
@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.runtime.hangup import is_terminal_gone, may_lose_terminal
 from shared.runtime.logs import get_logger
 
 FIRST_DELAY_S = 0.1
@@ -23,7 +24,7 @@ EXIT_STARTUP = 2
 KILL_AFTER_S = 2.0  # after the time to drain, and the second that a worker takes to end itself
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
-_WATCHED = (*_PASSED_ON, signal.SIGCHLD)
+_WATCHED = (*_PASSED_ON, signal.SIGHUP, signal.SIGCHLD)
 
 RunChild = Callable[[int, int], int]
 
@@ -58,6 +59,7 @@ class WorkerPool:
         self._life_read, self._life_write = os.pipe()  # nothing is ever written: its end says that the parent is gone
         self._kill_at_s: float | None = None
         self._is_stopping = False
+        self._has_terminal = may_lose_terminal()
         self._status = 0
 
     def run(self) -> int:
@@ -100,6 +102,7 @@ class WorkerPool:
             signal.set_wakeup_fd(-1)
             for each in _WATCHED:
                 signal.signal(each, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until `lifecycle` knows what to read again
             for fd in (self._wake_read, self._wake_write, self._life_write):
                 os.close(fd)
             os.setpgid(0, 0)
@@ -127,12 +130,21 @@ class WorkerPool:
             for number in os.read(self._wake_read, 4096):
                 if number in _PASSED_ON:
                     self._pass_on(number)
+                elif number == signal.SIGHUP:
+                    self._on_hangup()
 
     def _pass_on(self, number: int) -> None:
         if self._is_stopping:
             self._status = 128 + number
             self._kill_at_s = time.monotonic() + KILL_AFTER_S
         self._stop(number)
+
+    def _on_hangup(self) -> None:
+        """The workers read again what they can, or end, when it was the terminal that hung up."""
+        if self._has_terminal and is_terminal_gone():
+            self._stop(signal.SIGTERM)
+        else:
+            self._signal_all(signal.SIGHUP)
 
     def _stop(self, number: int) -> None:
         if not self._is_stopping:

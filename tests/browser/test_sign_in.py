@@ -77,6 +77,25 @@ def test_logout_ends_the_session_and_forgets_what_was_sent(visit: Visit) -> None
     expect(page).to_have_url(f"{visitor.base_url}/login.html")
 
 
+def test_a_link_of_another_site_to_logout_asks_first(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.log_in()
+
+    def follow_foreign_link() -> None:
+        page.goto(visitor.base_url.replace("//localhost", "//127.0.0.1") + "/login.html")  # to a browser another site
+        page.evaluate("(url) => { location.href = url; }", f"{visitor.base_url}/logout")
+        expect(page.get_by_role("heading", name="Log out of WeApRous?")).to_be_visible()
+
+    follow_foreign_link()
+    page.get_by_role("link", name="Stay logged in").click()
+    expect(page.locator("#app")).to_be_visible()
+    follow_foreign_link()
+    page.get_by_role("button", name="Log out").click()
+    expect(page).to_have_url(f"{visitor.base_url}/login.html")
+    page.goto("/")
+    expect(page).to_have_url(f"{visitor.base_url}/login.html")
+
+
 def test_a_session_that_ends_while_the_page_is_open_is_told(visit: Visit) -> None:
     visitor = visit()
     visitor.expect_problem(REFUSED)

@@ -11,22 +11,22 @@ import logging
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
 from shared.httpcore.message import HeadFields, Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
+from shared.httpcore.net.host import Host
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
 from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
 
-if TYPE_CHECKING:
-    from shared.httpcore.net.server import Server
-
 logger = logging.getLogger("weaprous.http")
+
+MAX_PUT_OFF_BYTES = 16 * 1024
 
 
 class Connection(ReplySide):
@@ -34,17 +34,19 @@ class Connection(ReplySide):
 
     __slots__ = (
         "_buffer",
+        "_is_held",
         "_last_fields",
         "_scanned",
         "remote_ip",
         "remote_port",
     )
 
-    def __init__(self, server: "Server", sock: socket.socket, remote_ip: str, remote_port: int) -> None:
+    def __init__(self, server: Host, sock: socket.socket, remote_ip: str, remote_port: int) -> None:
         super().__init__(server, sock)
         self.remote_ip = remote_ip
         self.remote_port = remote_port
         self._buffer = b""  # received, not used
+        self._is_held = False  # requests in the buffer wait for the others' turn, or for unsent replies
         self._last_fields: HeadFields | None = None  # of the last request, until the connection is idle for a while
         self._scanned = 0  # bytes of the buffer known to hold no end of a head
 
@@ -58,36 +60,55 @@ class Connection(ReplySide):
     def _on_data(self, data: bytes) -> None:
         if self.state is State.READING_HEAD:
             self._buffer = self._buffer + data if self._buffer else data
-            self.advance()
+            self._answer()
         elif self.state is State.LINGERING:
             self._discard(data)
         elif self._body is not None:
             self._receive_body(data)
-            self.advance()
+            self._answer()
         else:
             self._buffer += data  # read ahead while a handler runs
             self._balance_reading()
 
     def advance(self) -> None:
-        """Answers what can be answered of the buffer, at most a turn's budget of requests, and sends the replies."""
+        """Answers what can be answered of the buffer, and sends the replies now."""
+        self._take_requests()
+        self._send_replies()
+
+    def _answer(self) -> None:
+        """As `advance`, but the replies leave at the end of the turn, behind each other's."""
+        self._take_requests()
+        if self.output.size > MAX_PUT_OFF_BYTES:
+            self._send_replies()  # it fills the socket by itself, and leaves the processor's cache with every wait
+        elif self.output.size or self.state is not State.READING_HEAD or self._is_held:
+            self.server.at_turn_end(self._send_replies)
+        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
+            self._balance_reading()
+
+    def _take_requests(self) -> None:
+        """At most a turn's budget of requests are answered, or given to their handlers."""
         limits = self.limits
         turns = limits.requests_per_turn
-        is_held = False
+        self._is_held = False
         while self._buffer and self.state is State.READING_HEAD:
             if turns == 0 or self.output.size > limits.max_output_bytes:
-                is_held = True
+                self._is_held = True
                 break
             turns -= 1
             if not self._take_request():
                 break
         if self.has_ended and self.state is State.READING_HEAD and not self._buffer:
             self._linger()
+
+    def _send_replies(self) -> None:
+        """What was written is sent, as far as the socket takes it, and what waited for that goes on."""
         self.output.flush()
-        if is_held and self.output.is_empty:
+        if self._is_held and self.output.is_empty:
+            self._is_held = False
             self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
         if self.state is not State.READING_HEAD and self.output.is_empty:
             self._on_all_sent()
-        if len(self._buffer) > limits.max_pipelined_bytes or not self._is_reading:
+        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
             self._balance_reading()
 
     def _take_request(self) -> bool:
@@ -95,12 +116,12 @@ class Connection(ReplySide):
         limits = self.limits
         buffer = self._buffer
         try:
-            if buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
-                self._buffer, self._scanned = buffer[2:], 0
-                return True
             fields = self._last_fields
             if fields is not None and (request := parse_repeated_head(buffer, fields, limits)) is not None:
                 self._buffer = b""
+            elif buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
+                self._buffer, self._scanned = buffer[2:], 0
+                return True
             else:
                 end = find_head_end(buffer, self._scanned, limits)
                 if not end:

@@ -3,6 +3,9 @@
 asyncio wraps every readiness callback in a handle, queues it and runs it in a context of its own, about a microsecond
 each time; a connection's callbacks need none of that. Here they are called as `epoll` reports them, before what
 `call_soon` has queued. Everything else (tasks, timers, signals, asyncio's own sockets) goes its ordinary way.
+
+A turn is what one `epoll` call reports. Sends can wait for its end (`call_at_turn_end`): one behind the other they find
+the other sides awake, where a send now and then wakes each of them anew, which costs as much as the whole handler.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from typing import Any
 Callback = Callable[[], object]
 
 MAX_EVENTS = 512  # a turn
+MAX_PUT_OFF = 64  # calls put off to the end of the turn, then they are made, so that nobody waits long for a reply
 
 
 class ReadinessSelector(selectors.BaseSelector):
@@ -27,6 +31,8 @@ class ReadinessSelector(selectors.BaseSelector):
         self._readers: dict[int, Callback] = {}
         self._writers: dict[int, Callback] = {}
         self._new: set[int] = set()  # registered in this turn, whose events must be another file's of the same number
+        self._put_off: list[Callback] = []
+        self._is_in_turn = False
         self.on_error: Callable[[Exception, Callback], None] | None = None
 
     # --- files with callbacks ----------------------------------------------------------------------------------
@@ -46,6 +52,23 @@ class ReadinessSelector(selectors.BaseSelector):
     def drop_writer(self, fd: int) -> bool:
         """As `drop_reader`."""
         return self._drop(self._writers, fd)
+
+    def put_off(self, callback: Callback) -> None:
+        """`callback` is called at the end of the turn; at once when there is none."""
+        if not self._is_in_turn:
+            callback()
+            return
+        self._put_off.append(callback)
+        if len(self._put_off) >= MAX_PUT_OFF:
+            self._call_put_off()
+
+    def _call_put_off(self) -> None:
+        callbacks, self._put_off = self._put_off, []
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception as error:
+                self._report(error, callback)
 
     def _set(self, callbacks: dict[int, Callback], fd: int, callback: Callback) -> None:
         if fd in callbacks:
@@ -128,14 +151,20 @@ class ReadinessSelector(selectors.BaseSelector):
             return []
         readers, new = self._readers, self._new
         ready: list[tuple[selectors.SelectorKey, int]] = []
-        for fd, event in events:
-            if event == 1 and not new and (callback := readers.get(fd)) is not None:  # EPOLLIN, the most common
-                try:
-                    callback()
-                except Exception as error:
-                    self._report(error, callback)
-            elif fd not in new:
-                self._dispatch(fd, event, ready)
+        self._is_in_turn = True
+        try:
+            for fd, event in events:
+                if event == 1 and not new and (callback := readers.get(fd)) is not None:  # EPOLLIN, the most common
+                    try:
+                        callback()
+                    except Exception as error:
+                        self._report(error, callback)
+                elif fd not in new:
+                    self._dispatch(fd, event, ready)
+        finally:
+            self._is_in_turn = False
+            while self._put_off:
+                self._call_put_off()
         return ready
 
     def _dispatch(self, fd: int, event: int, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
@@ -192,12 +221,25 @@ class EventLoop(asyncio.SelectorEventLoop):
         """As `remove_reader`."""
         return self._readiness.drop_writer(_fileno(fd)) or super().remove_writer(fd)
 
+    def call_at_turn_end(self, callback: Callback) -> None:
+        """`callback` is called when all files that are ready now have had their turn; at once outside of a turn."""
+        self._readiness.put_off(callback)
+
     def _on_callback_error(self, error: Exception, callback: Callback) -> None:
         self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
 
 
 def _fileno(file: Any) -> int:
     return file if isinstance(file, int) else int(file.fileno())
+
+
+def turn_end_of(loop: asyncio.AbstractEventLoop) -> Callable[[Callback], None]:
+    """What puts a call off to the end of the turn; in other loops than ours it is made at once."""
+    return loop.call_at_turn_end if isinstance(loop, EventLoop) else _call_now
+
+
+def _call_now(callback: Callback) -> None:
+    callback()
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

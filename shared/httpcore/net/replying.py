@@ -8,18 +8,15 @@ import logging
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from shared.httpcore.errors import HttpError, ProtocolError
 from shared.httpcore.message import Deferred, FileResponse, Request, Response, StreamingResponse, Upgrade
 from shared.httpcore.net.body import IncomingBody
 from shared.httpcore.net.exchange import close_chunks, send_stream
+from shared.httpcore.net.host import Host
 from shared.httpcore.net.output import FileSpan
 from shared.httpcore.net.transport import State, Transport
 from shared.httpcore.serializing import BODILESS, serialize_reply_head
-
-if TYPE_CHECKING:
-    from shared.httpcore.net.server import Server
 
 logger = logging.getLogger("weaprous.http")
 
@@ -31,7 +28,7 @@ class ReplySide(Transport):
 
     __slots__ = ("_body", "_deferred", "_is_abandonable", "_must_close", "_task", "_upgrade", "server")
 
-    def __init__(self, server: "Server", sock: socket.socket) -> None:
+    def __init__(self, server: Host, sock: socket.socket) -> None:
         super().__init__(server.loop, sock, server.limits)
         self.server = server
         self._body: IncomingBody | None = None  # the body of the current request, until it is complete

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from shared.httpcore.dates import format_http_date
@@ -14,29 +14,32 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.host import OnResponse, OnSlowHandler
+from shared.httpcore.net.loop import turn_end_of
 from shared.httpcore.net.stream import Stream, ip_family
 from shared.httpcore.routing import Router
 
 logger = logging.getLogger("weaprous.http")
 
-OnResponse = Callable[[Request, int, int, float], None]
-OnSlowHandler = Callable[[str, float], None]
-
 BACKLOG = 1024
 ACCEPTS_PER_TURN = 32
 SWEEP_S = 1.0
 ACCEPT_PAUSE_S = 0.2
+TAKE_OVER_AFTER_S = 0.25
 
 
-def bind_listener(ip: str, port: int) -> socket.socket:
-    """A listening, non-blocking socket; port 0 takes a free one. OSError when the address can't be had."""
+def bind_listener(ip: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening, non-blocking socket; port 0 takes a free one. OSError when the address can't be had.
+
+    `is_shared`: others that are may have the same port, and Linux spreads the connections among them (SO_REUSEPORT).
+    """
     family = ip_family(ip)
     if family is None:
         found = socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4][:2]
     else:
         address = (ip, port)
-    listener = socket.create_server(address, family=family, backlog=BACKLOG)
+    listener = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=is_shared)
     listener.setblocking(False)
     # Accepted sockets inherit it (Linux, the BSDs), which saves a system call a connection.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -58,10 +61,12 @@ class Server:
         self.limits = limits
         self.scheme = scheme
         self.loop = asyncio.get_running_loop()
+        self.at_turn_end = turn_end_of(self.loop)
         self.is_draining = False
         self.record = on_response or _ignore_response  # a reply is complete: whoever counts and logs hears of it
         self.on_slow_handler = on_slow_handler or _ignore_slow_handler
         self._listeners: list[socket.socket] = []
+        self._siblings: set[socket.socket] = set()  # those of the listeners that another process accepts from
         self._connections: set[Connection] = set()
         self._upgrades: dict[asyncio.Task[None], Upgrade] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -85,7 +90,7 @@ class Server:
 
     def next_request_id(self) -> str:
         """An id that no other request of this or another process has."""
-        return f"{self._id_prefix}-{next(self._ids):x}"
+        return f"{self._id_prefix}-{next(self._ids)}"
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed, or its socket belongs to an upgrade."""
@@ -120,11 +125,32 @@ class Server:
 
     # --- accepting ---------------------------------------------------------------------------------------------
 
-    def start(self, listeners: Iterable[socket.socket]) -> None:
-        """Connections of these listeners are accepted from now on; the server closes them in the end."""
-        for listener in listeners:
+    def start(self, listeners: Iterable[socket.socket], siblings: Iterable[socket.socket] = ()) -> None:
+        """Connections of these listeners are accepted from now on; the server closes them in the end.
+
+        `siblings` are other processes' listeners: what waits there for long is taken, for its process may be gone, or
+        held by something.
+        """
+        self._siblings.update(siblings)
+        for listener in (*listeners, *self._siblings):
             self._listeners.append(listener)
-            self.loop.add_reader(listener.fileno(), self._on_acceptable, listener)
+            self._watch(listener)
+
+    def _watch(self, listener: socket.socket) -> None:
+        is_sibling = listener in self._siblings
+        self.loop.add_reader(
+            listener.fileno(), self._on_waiting_for_sibling if is_sibling else self._on_acceptable, listener
+        )
+
+    def _on_waiting_for_sibling(self, listener: socket.socket) -> None:
+        self.loop.remove_reader(listener.fileno())
+        self.loop.call_later(TAKE_OVER_AFTER_S, self._take_over, listener)
+
+    def _take_over(self, listener: socket.socket) -> None:
+        """What its own process has not taken since."""
+        if listener in self._listeners:
+            self._watch(listener)
+            self._on_acceptable(listener)
 
     def _on_acceptable(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -156,7 +182,7 @@ class Server:
 
     def _resume_accepting(self, listener: socket.socket) -> None:
         if listener in self._listeners:
-            self.loop.add_reader(listener.fileno(), self._on_acceptable, listener)
+            self._watch(listener)
 
     # --- time-outs ---------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from shared.httpcore.errors import ConnectFailed, ConnectionClosed
-from shared.httpcore.net.tls import TlsSocket, explain, send_file_part
+from shared.httpcore.net.tls import TlsSocket, explain
 
 RECV_BYTES = 64 * 1024  # more costs an mmap and a munmap for each call
 
@@ -89,21 +89,6 @@ class Stream:
                     view = view[self._send_some(view) :]
                 except (BlockingIOError, InterruptedError):
                     await self._wait(self._loop.add_writer, self._loop.remove_writer)
-
-    async def send_file(self, fd: int, offset: int, length: int) -> None:
-        """`length` bytes of the file from `offset`, by sendfile (under TLS: read). ConnectionClosed when shorter."""
-        async with self._writing:
-            while length:
-                try:
-                    sent = send_file_part(self.sock, fd, offset, length)
-                except (BlockingIOError, InterruptedError):
-                    await self._wait(self._loop.add_writer, self._loop.remove_writer)
-                    continue
-                except OSError as error:
-                    raise ConnectionClosed(f"sending failed: {error}") from None
-                if sent == 0:
-                    raise ConnectionClosed("the file became shorter while it was sent")
-                offset, length = offset + sent, length - sent
 
     def _send_some(self, view: memoryview) -> int:
         if self.is_closed:

@@ -9,14 +9,15 @@ waits for writability, nor writing for readability.
 """
 
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from shared.httpcore.x509 import parse_dns_names
+from shared.httpcore.x509 import parse_dns_names, parse_not_after
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -33,6 +34,9 @@ CIPHERS = (
 GROUPS = "X25519:P-256:P-384"
 ALPN = ["http/1.1"]
 
+_CERTIFICATE = re.compile(f"{ssl.PEM_HEADER}.*?{ssl.PEM_FOOTER}", re.DOTALL)
+
+T = TypeVar("T")
 SniCallback = Callable[[ssl.SSLObject, str, ssl.SSLContext], int | None]
 
 
@@ -135,10 +139,19 @@ def _load(path: Path, load: Callable[[], None], key: Path | None = None) -> None
 
 def _names_of(path: Path) -> tuple[str, ...]:
     """The DNS names of the first certificate in the file."""
-    text = path.read_text(encoding="ascii", errors="replace")
-    start, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
+    return _parse_certificates(path, parse_dns_names)[0]
+
+
+def read_expiry(path: Path) -> int:
+    """When the first of the certificates in a PEM file ends, Unix time; CertificateError."""
+    return min(_parse_certificates(path, parse_not_after))
+
+
+def _parse_certificates(path: Path, parse: Callable[[bytes], T]) -> list[T]:
+    """What `parse` finds in each certificate of the file, one at least."""
+    blocks = _CERTIFICATE.findall(_read_pem(path, "CERTIFICATE"))
     try:
-        return parse_dns_names(ssl.PEM_cert_to_DER_cert(text[start : end + len(ssl.PEM_FOOTER)]))
+        return [parse(ssl.PEM_cert_to_DER_cert(block)) for block in blocks] or [parse(b"")]
     except ValueError as error:
         raise CertificateError(f"{path}: the certificate can't be read: {error}") from None
 

@@ -11,7 +11,8 @@ from functools import partial
 
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.connection import Connection
-from shared.httpcore.net.server import OnResponse, OnSlowHandler, Server
+from shared.httpcore.net.host import OnResponse, OnSlowHandler
+from shared.httpcore.net.server import Server
 from shared.httpcore.net.stream import RECV_BYTES
 from shared.httpcore.net.tls import TlsSocket, explain
 from shared.httpcore.routing import Router

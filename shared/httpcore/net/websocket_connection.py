@@ -1,9 +1,9 @@
 """A WebSocket on a socket: what `websocket.protocol` decides, carried by a `Stream`, with time-outs.
 
-One task a connection, the pump, reads and answers pings; a handler waits in `receive` for what the pump
-found. The pump stops while the handler is behind, even between two messages of one read, so a flood waits in
-the kernel's buffers, and what was read waits compressed. Read `websocket.protocol` first; `websocket` makes
-these, for a server and for a client.
+One task a connection, the pump, reads and answers pings; a handler waits in `receive` for what the pump put into the
+`Inbox`. The pump stops while that is full, even between two messages of one read, so a flood waits in the kernel's
+buffers, and what was read waits compressed. Read `websocket.protocol` first; `websocket` makes these, for a server and
+for a client.
 """
 
 import asyncio
@@ -13,20 +13,13 @@ from types import TracebackType
 from typing import Self
 
 from shared.httpcore.errors import ConnectionClosed, HttpCoreError
-from shared.httpcore.limits import KIB, MIB
+from shared.httpcore.limits import MIB
 from shared.httpcore.net.stream import Stream
+from shared.httpcore.net.websocket_inbox import Inbox, wake
 from shared.httpcore.websocket.close_codes import CLEAN_CODES, CloseCode
 from shared.httpcore.websocket.keepalive import DEFAULT_TIMEOUTS, Step, WebSocketTimeouts, next_step
-from shared.httpcore.websocket.protocol import (
-    Closed,
-    Event,
-    Pong,
-    State,
-    WebSocketProtocol,
-)
+from shared.httpcore.websocket.protocol import Closed, Event, Pong, State, WebSocketProtocol
 
-MAX_WAITING_MESSAGES = 64  # received, not yet asked for; past either, the pump takes no further message
-MAX_WAITING_BYTES = 256 * KIB
 MAX_LINGERING_BYTES = 1 * MIB  # discarded after a close frame, so that the other side can read it
 
 
@@ -50,7 +43,6 @@ class WebSocket:
     __slots__ = (
         "_close_sent",
         "_inbox",
-        "_inbox_bytes",
         "_keepalive",
         "_last_received_at",
         "_loop",
@@ -58,8 +50,6 @@ class WebSocket:
         "_pings",
         "_protocol",
         "_pump",
-        "_reader",
-        "_room",
         "_side_task",
         "_stream",
         "_timeouts",
@@ -79,10 +69,7 @@ class WebSocket:
         self._protocol = protocol
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
-        self._inbox: list[str | bytes] = []  # an empty deque would take 600 bytes of every idle connection
-        self._inbox_bytes = 0  # characters, for text
-        self._reader: asyncio.Future[None] | None = None  # who waits in `receive`
-        self._room: asyncio.Future[None] | None = None  # the pump, waiting for room in the inbox
+        self._inbox = Inbox()
         self._pings: dict[bytes, asyncio.Future[None]] = {}  # sent by `ping`, oldest first
         self._close_sent: Closed | None = None  # what `close` said
         self._last_received_at = self._loop.time()
@@ -102,21 +89,11 @@ class WebSocket:
 
     async def receive(self) -> str | bytes:
         """The next message. WebSocketClosed when there is none and won't be one; RuntimeError for a second reader."""
-        while not self._inbox:
+        while self._inbox.is_empty:
             if self._close_sent is not None or self._protocol.closed is not None:
                 raise self._closed_error()
-            if self._reader is not None:
-                raise RuntimeError("another task is receiving from this WebSocket")
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        message = self._inbox.pop(0)
-        self._inbox_bytes -= len(message)
-        if self._room is not None and not self._is_behind:
-            _wake(self._room)
-        return message
+            await self._inbox.wait_change()
+        return self._inbox.take()
 
     async def send(self, message: str | bytes) -> None:
         """The message is with the kernel; waits while the other side does not read. WebSocketClosed when
@@ -181,8 +158,7 @@ class WebSocket:
     def abort(self) -> None:
         """The socket is closed at once, without a word."""
         self._stream.close()
-        if self._room is not None:
-            _wake(self._room)
+        self._inbox.wake_putter()
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self._messages()
@@ -236,7 +212,7 @@ class WebSocket:
         protocol = self._protocol
         while not self._stream.is_closed and (event := protocol.next_event()) is not None:
             self._take(event)
-            if self._is_behind:
+            if self._inbox.is_full:
                 await self._wait_for_room()
         if protocol.has_output:
             await self._flush()
@@ -245,10 +221,7 @@ class WebSocket:
         """Puts a message in the inbox, and wakes whoever waited for what came."""
         if isinstance(event, (str, bytes)):
             if self._close_sent is None:  # nobody waits for messages after `close`
-                self._inbox.append(event)
-                self._inbox_bytes += len(event)
-                if self._reader is not None:
-                    _wake(self._reader)
+                self._inbox.put(event)
         elif isinstance(event, Pong):
             self._take_pong(event.payload)
         else:
@@ -262,30 +235,22 @@ class WebSocket:
         """RFC 6455 §5.5.3: a pong may answer the newest of several pings; the older ones are answered with it."""
         if payload in self._pings:
             for sent, answered in list(self._pings.items()):
-                _wake(answered)
+                wake(answered)
                 if sent == payload:
                     break
 
     def _wake_all(self) -> None:
-        for waiter in (self._reader, self._room, *self._pings.values()):
-            if waiter is not None:
-                _wake(waiter)
-
-    @property
-    def _is_behind(self) -> bool:
-        return len(self._inbox) >= MAX_WAITING_MESSAGES or self._inbox_bytes >= MAX_WAITING_BYTES
+        self._inbox.wake_all()
+        for answered in self._pings.values():
+            wake(answered)
 
     async def _wait_for_room(self) -> None:
         """Returns when the inbox has room or nobody will ask for it; what was to be answered is answered before."""
         if self._protocol.has_output:
             await self._flush()
-        while self._is_behind and self.is_open and not self._stream.is_closed:
-            self._room = self._loop.create_future()
-            try:
-                await self._room
-            finally:
-                self._room = None
-                self._last_received_at = self._loop.time()
+        while self._inbox.is_full and self.is_open and not self._stream.is_closed:
+            await self._inbox.wait_room()
+            self._last_received_at = self._loop.time()
 
     async def _linger(self) -> None:
         """After the last frame: our end is shut, and what still comes is discarded until the other side ends.
@@ -322,7 +287,7 @@ class WebSocket:
         """The timer's callback: pings a silent peer, gives up on one that stays silent."""
         if self._protocol.state is not State.OPEN:
             return
-        if self._room is not None:  # it is we who don't read
+        if self._inbox.is_waited_for:  # it is we who don't read
             self._last_received_at = self._loop.time()
         step = next_step(self._timeouts, self._loop.time(), self._last_received_at, self._pinged_at)
         if step is Step.GIVE_UP:
@@ -352,8 +317,3 @@ class WebSocket:
             pass
         finally:
             self.abort()
-
-
-def _wake(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -77,6 +77,37 @@ def test_logout_clears_both_cookies_and_leads_to_the_form(backend: Service, admi
     assert admin.get(f"{backend.url}/user").status_code == 401
 
 
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Referer": "https://evil.example/page"},
+    {"User-Agent": "Mozilla/5.0 (Windows NT 10.0)"},  # to a plain address: no Sec-Fetch-Site, and Referer left out
+]
+
+
+@pytest.mark.parametrize("fields", FOREIGN, ids=str)
+def test_a_foreign_link_to_logout_asks_first(backend: Service, admin: requests.Session, fields: dict[str, str]) -> None:
+    answer = admin.get(f"{backend.url}/logout", headers=fields, allow_redirects=False)
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+    assert '<form class="sign-in-form" method="post" action="/logout">' in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert admin.get(f"{backend.url}/user").status_code == 200
+
+
+def test_a_link_or_form_of_this_site_logs_out_at_once(backend: Service, admin: requests.Session) -> None:
+    browser = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0)"}
+    for method, fields in [
+        ("GET", {"Sec-Fetch-Site": "same-origin"}),
+        ("GET", {"Sec-Fetch-Site": "none"}),
+        ("GET", {"Referer": f"{backend.url}/index.html"}),
+        ("POST", {"Sec-Fetch-Site": "same-origin", "Origin": backend.url}),
+    ]:
+        answer = admin.request(method, f"{backend.url}/logout", headers={**browser, **fields}, allow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/login.html")
+
+
 def test_guessing_is_slowed_down(start_service: StartService) -> None:
     backend = start_service("services.backend")
     guess = {"username": "admin", "password": "guess"}
@@ -270,3 +301,12 @@ def test_a_browser_sees_a_page_when_something_is_not_there(backend: Service) -> 
 def test_a_keyless_backend_goes_by_loopback_names_only(backend: Service) -> None:
     assert error_of(requests.get(f"{backend.url}/user", headers={"Host": "evil.example"})) == (421, "misdirected_host")
     assert requests.get(f"{backend.url}/healthz", headers={"Host": "evil.example"}).status_code == 200
+
+
+def test_metrics_travel_in_gzip_and_what_repeats_the_request_does_not(backend: Service) -> None:
+    metrics = requests.get(f"{backend.url}/metrics")
+    assert metrics.headers["Content-Encoding"] == "gzip"
+    assert "weaprous_backend_in_flight" in metrics.text
+    echoed = requests.post(f"{backend.url}/echo", data="x" * 5000)
+    assert "Content-Encoding" not in echoed.headers
+    assert "Content-Encoding" not in requests.get(f"{backend.url}/metrics", headers={"Accept-Encoding": "br"}).headers

@@ -32,7 +32,7 @@ def test_the_lease_tells_load_and_draining_as_they_are_now() -> None:
     async def scenario() -> None:
         in_flight = InFlight()
         client = TrackerClient("http://127.0.0.1:9", None, ConnectionPool())
-        registration = Registration(client, "backend-vm-8000", 8000, in_flight)
+        registration = Registration(client, "backend-vm-8000", None, 8000, in_flight)
         assert registration.lease() == {
             "peer_id": "backend-vm-8000",
             "port": 8000,
@@ -46,6 +46,9 @@ def test_the_lease_tells_load_and_draining_as_they_are_now() -> None:
         await registration.begin_drain()
         assert registration.lease()["load"] == 0.0
         assert registration.lease()["meta"] == {"draining": True}
+
+        advertised = Registration(client, "backend-vm-8000", "10.0.0.7", 8000, in_flight).lease()
+        assert advertised == {**registration.lease(), "meta": {"draining": False}, "ip": "10.0.0.7"}
 
     asyncio.run(scenario())
 

@@ -13,6 +13,7 @@ import requests
 from websockets.sync.client import connect
 
 from services.proxy.settings import Settings
+from shared.httpcore.net.tls import read_expiry
 from shared.runtime.settings import setting_specs
 from tests.certificates import LocalCa
 from tests.processes import Service, find_free_port, wait_until
@@ -124,6 +125,19 @@ def test_sighup_reads_the_certificates_again(start_tls: Callable[..., Any], ca: 
     wait_until(lambda: "the certificates stay as they were" in proxy.output, why="the refusal")
     assert shown_certificate(proxy.tls_port) == after
     assert requests.get(proxy.url, timeout=10).status_code == 200
+
+
+def test_a_certificate_that_ends_soon_is_told_until_it_is_renewed(start_tls: Callable[..., Any], ca: LocalCa) -> None:
+    proxy = start_tls()  # two days
+    assert proxy.output.count("a TLS certificate expires within two days") == 1
+    gauge = f'weaprous_tls_certificate_expiry_seconds{{file="{proxy.certificate}"}} '
+    assert f"{gauge}{read_expiry(proxy.certificate)}" in requests.get(proxy.url + "/_proxy/metrics", timeout=10).text
+    renewed = ca.issue("localhost", file="long.pem", days=90)
+    proxy.certificate.write_text(renewed.read_text())
+    proxy.send_signal(signal.SIGHUP)
+    wait_until(lambda: "certificates read again" in proxy.output, why="the reload")
+    assert proxy.output.count("a TLS certificate expires") == 1
+    assert f"{gauge}{read_expiry(renewed)}" in requests.get(proxy.url + "/_proxy/metrics", timeout=10).text
 
 
 def test_failed_handshakes_are_counted(start_tls: Callable[..., Any], ca: LocalCa) -> None:

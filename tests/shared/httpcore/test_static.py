@@ -2,14 +2,22 @@
 
 import gzip
 import hashlib
+import itertools
 import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import FileResponse, Request, Response
-from shared.httpcore.static import MAX_KEPT_BYTES, MAX_READ_BYTES, StaticFiles
+from shared.httpcore.static import StaticFiles
+from shared.httpcore.static_file import MAX_KEPT_BYTES, MAX_READ_BYTES, load_file
 
 PAGE = b"<!doctype html><title>x</title>" + b"<p>hello</p>" * 100
 MEDIUM = os.urandom(MAX_KEPT_BYTES + 1)
@@ -30,6 +38,32 @@ def root(tmp_path: Path) -> Path:
     (root / ".git" / "config").write_bytes(b"secret")
     (tmp_path / "secret.txt").write_bytes(b"secret")
     return root
+
+
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A folder with one page that every user of the machine may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        (Path(folder) / "page.html").write_bytes(PAGE)
+        yield Path(folder)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root reads everything, so that as root this process is somebody else for a while."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+def tomorrow_ns() -> int:
+    """A clock that is far enough from the last change of any file."""
+    return time.time_ns() + 86_400_000_000_000
 
 
 def request(method: str = "GET", **fields: str) -> Request:
@@ -210,7 +244,7 @@ def test_dates_and_if_match_are_honoured(root: Path) -> None:
 @pytest.mark.parametrize("name", ["logo.png", "medium.bin"])
 def test_one_range_is_206(root: Path, name: str) -> None:
     whole = (root / name).read_bytes()
-    response = StaticFiles(root).serve(request(Range="bytes=1-2", Accept_Encoding="gzip"), name)
+    response = StaticFiles(root, clock_ns=tomorrow_ns).serve(request(Range="bytes=1-2", Accept_Encoding="gzip"), name)
     assert (response.status, content(response)) == (206, whole[1:3])
     assert field(response, "Content-Range") == f"bytes 1-2/{len(whole)}"
     assert field(response, "ETag") == strong_tag(whole)
@@ -249,7 +283,7 @@ def test_head_ignores_a_range(root: Path) -> None:
 
 
 def test_a_larger_file_is_sent_from_the_disk(root: Path) -> None:
-    response = StaticFiles(root).serve(request(), "medium.bin")
+    response = StaticFiles(root, clock_ns=tomorrow_ns).serve(request(), "medium.bin")
     assert isinstance(response, FileResponse)
     assert (response.offset, response.length) == (0, len(MEDIUM))
     assert content(response) == MEDIUM
@@ -270,7 +304,7 @@ def test_a_very_large_file_is_never_read(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["index.html", "medium.bin"])
 def test_an_edited_file_is_seen_at_once(root: Path, name: str) -> None:
-    files = StaticFiles(root)
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
     before = files.serve(request(), name)
     content(before)
     (root / name).write_bytes(b"edited")
@@ -295,7 +329,7 @@ def test_a_removed_file_is_404_and_comes_back(root: Path) -> None:
 
 
 def test_a_new_file_is_seen_after_a_rescan_which_keeps_what_is_unchanged(root: Path) -> None:
-    files = StaticFiles(root)
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
     before = files.serve(request(), "index.html").body
     (root / "new.html").write_bytes(b"new")
     with pytest.raises(HttpError):
@@ -305,7 +339,187 @@ def test_a_new_file_is_seen_after_a_rescan_which_keeps_what_is_unchanged(root: P
     assert files.serve(request(), "index.html").body is before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_cannot_be_read_is_left_out(root: Path) -> None:
-    (root / "index.html").chmod(0)
-    assert "index.html" not in StaticFiles(root).names()
+@pytest.mark.parametrize("name", ["index.html", "medium.bin"])
+def test_a_change_that_keeps_size_and_time_is_seen(root: Path, name: str) -> None:
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    before, status = (root / name).read_bytes(), os.stat(root / name)
+    (root / name).write_bytes(before[::-1])
+    os.utime(root / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = files.serve(request(), name)
+    assert content(after) == before[::-1]
+    assert field(after, "ETag") == strong_tag(before[::-1])
+
+
+def test_a_file_written_within_a_tick_of_the_clock_is_read_again(root: Path) -> None:
+    # Whoever writes it once more now may leave the same times.
+    changed_ns = os.stat(root / "index.html").st_ctime_ns
+    fresh = StaticFiles(root, clock_ns=lambda: changed_ns)
+    assert fresh.serve(request(), "index.html").body is not fresh.serve(request(), "index.html").body
+    changed_ns = os.stat(root / "medium.bin").st_ctime_ns
+    assert StaticFiles(root, clock_ns=lambda: changed_ns).serve(request(), "medium.bin").body == MEDIUM
+    settled = StaticFiles(root, clock_ns=tomorrow_ns)
+    assert settled.serve(request(), "index.html").body is settled.serve(request(), "index.html").body
+
+
+def test_a_folder_that_became_a_link_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "app.js").write_bytes(b"secret")
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    (root / "js").rename(root / "old")
+    (root / "js").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HttpError, match="there is no such file"):
+        files.serve(request(), "js/app.js")
+
+
+def test_a_reply_can_be_decorated_without_the_next_one_seeing_it(root: Path) -> None:
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    for fields in ({}, {"Accept_Encoding": "gzip"}, {"If_None_Match": "*"}, {"Range": "bytes=0-0"}):
+        first = files.serve(request(**fields), "index.html")
+        first.add_header("X-One", "1")
+        first.set_header("Cache-Control", "private")
+        second = files.serve(request(**fields), "index.html")
+        assert field(second, "X-One") is None
+        assert field(second, "Cache-Control") == "no-cache"
+
+
+class Writer:
+    """A clock that writes to a file each time it is asked: in the middle of `load_file`."""
+
+    def __init__(self, path: Path, times: int) -> None:
+        self.path, self.left = path, times
+
+    def __call__(self) -> int:
+        if self.left:
+            self.left -= 1
+            with open(self.path, "ab") as file:
+                file.write(b"more")
+        return tomorrow_ns()
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_again(root: Path) -> None:
+    file = load_file(str(root / "index.html"), Writer(root / "index.html", 2))
+    assert file.plain.body == PAGE + b"moremore" == (root / "index.html").read_bytes()
+
+
+def test_a_file_that_is_always_being_written_is_503_and_not_half_of_it(root: Path) -> None:
+    clock = Writer(root / "index.html", 0)
+    files = StaticFiles(root, clock_ns=clock)
+    (root / "index.html").write_bytes(b"new")
+    clock.left = 100
+    with pytest.raises(HttpError) as refused:
+        files.serve(request(), "index.html")
+    assert (refused.value.status, refused.value.headers) == (503, (("Retry-After", "1"),))
+    clock.left = 0
+    assert files.serve(request(), "index.html").body == (root / "index.html").read_bytes()
+
+
+@pytest.mark.parametrize("size", [5_000, MAX_KEPT_BYTES + 1])
+def test_each_reply_is_one_version_under_its_own_tag_while_a_file_is_replaced_all_the_time(
+    root: Path, size: int
+) -> None:
+    (root / "busy.bin").write_bytes(b"0" * size)
+    files, ended = StaticFiles(root), threading.Event()
+
+    def replace_again_and_again() -> None:
+        for number in itertools.cycle(range(10)):
+            (root / "next").write_bytes(b"%d" % number * size)
+            os.replace(root / "next", root / "busy.bin")
+            if ended.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(replace_again_and_again)
+        versions: set[bytes] = set()
+        try:
+            while len(versions) < 8 and not writer.done():
+                versions |= serve_version(files, "busy.bin")
+        finally:
+            ended.set()
+        writer.result()
+    assert {body[:1] * size for body in versions} == versions
+
+
+def serve_version(files: StaticFiles, name: str) -> set[bytes]:
+    """The body that was served, which its tag must match; nothing when the file was just being replaced."""
+    try:
+        response = files.serve(request(), name)
+    except HttpError as error:
+        if error.status != 503:
+            raise
+        return set()
+    body = content(response)
+    assert field(response, "ETag") == strong_tag(body)
+    return {body}
+
+
+# --- memory --------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_and_those_asked_for_last_stay(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}.bin").write_bytes(bytes([number]) * 10_000)
+    files = StaticFiles(tmp_path, max_memory_bytes=40_000, clock_ns=tomorrow_ns)
+    bodies = {}
+    for name in [*files.names(), "0.bin", "9.bin", "0.bin"]:
+        bodies[name] = files.serve(request(), name).body
+        assert bodies[name] == bytes([int(name[0])]) * 10_000
+        assert files.kept_bytes <= 40_000
+    assert files.serve(request(), "9.bin").body is bodies["9.bin"]
+    assert files.serve(request(), "0.bin").body is bodies["0.bin"]
+
+
+def test_a_file_larger_than_the_memory_is_served_all_the_same(root: Path) -> None:
+    files = StaticFiles(root, max_memory_bytes=0, clock_ns=tomorrow_ns)
+    assert files.serve(request(), "index.html").body == PAGE
+    assert files.kept_bytes == 0
+
+
+def test_what_is_gone_takes_no_memory(root: Path) -> None:
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    for name in files.names():
+        (root / name).unlink()
+    with pytest.raises(HttpError, match="no such file"):
+        files.serve(request(), "index.html")
+    files.rescan()
+    assert (files.names(), files.kept_bytes) == ([], 0)
+
+
+# --- what can't be read --------------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_is_403_and_one_line_until_it_can(
+    open_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (open_root / "page.html").chmod(0)
+    with as_nobody():
+        files = StaticFiles(open_root, clock_ns=tomorrow_ns)
+        for _ in range(3):
+            with pytest.raises(HttpError) as refused:
+                files.serve(request(), "page.html")
+            assert (refused.value.status, refused.value.code) == (403, "not_readable")
+    assert caplog.messages == ["page.html can't be served: Permission denied"]
+    (open_root / "page.html").chmod(0o644)
+    with as_nobody():
+        assert files.serve(request(), "page.html").body == PAGE
+
+
+def test_rights_that_are_taken_away_count_for_what_is_in_memory_too(open_root: Path) -> None:
+    files = StaticFiles(open_root, clock_ns=tomorrow_ns)
+    assert files.serve(request(), "page.html").status == 200
+    (open_root / "page.html").chmod(0)
+    with as_nobody(), pytest.raises(HttpError, match="can't be read"):
+        files.serve(request(), "page.html")
+
+
+def test_a_folder_within_that_cannot_be_read_is_left_out(open_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (open_root / "closed").mkdir(mode=0)
+    with as_nobody():
+        assert StaticFiles(open_root).names() == ["page.html"]
+    assert caplog.messages == ["the folder closed can't be served: Permission denied"]
+
+
+def test_the_folder_itself_must_be_readable(open_root: Path) -> None:
+    open_root.chmod(0)
+    with as_nobody(), pytest.raises(PermissionError):
+        StaticFiles(open_root)
+    open_root.chmod(0o755)

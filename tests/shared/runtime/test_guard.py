@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.httpcore.message import Request, Response
-from shared.runtime.guard import Guard, is_cross_site, split_host
+from shared.runtime.guard import Guard, is_cross_site, may_be_foreign_link, split_host
 from shared.runtime.proofs import PROOF_HEADER
 
+PROOF = PROOF_HEADER.replace("-", "_")
 WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket"}
 
 
@@ -29,6 +30,11 @@ def keyless(cors_origin=None, hosts=("127.0.0.1",)):
 
 def keyed(cors_origin=None):
     return Guard(True, cors_origin, frozenset({"0.0.0.0"}))
+
+
+def vouched():
+    """A guard of a service that verifies one proof."""
+    return Guard(True, None, frozenset(), lambda request: request.headers.get(PROOF_HEADER) == "right")
 
 
 def status_of(guard, request):
@@ -154,6 +160,34 @@ def test_origins_are_compared_with_default_ports_and_scheme(origin, host, scheme
     assert is_cross_site(make_request("POST", host=host, scheme=scheme, Origin=origin)) is expected
 
 
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, False),
+        ({"User-Agent": "curl/8.5.0"}, False),
+        ({"User-Agent": BROWSER}, True),
+        ({"User-Agent": BROWSER, "Sec-Fetch-Site": "same-origin"}, False),
+        ({"User-Agent": BROWSER, "Sec-Fetch-Site": "none"}, False),
+        ({"User-Agent": BROWSER, "Sec-Fetch-Site": "same-site"}, True),
+        ({"User-Agent": BROWSER, "Sec-Fetch-Site": "cross-site"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "http://localhost:9000/"}, True),
+        ({"User-Agent": BROWSER, "Referer": "http://localhost:9000/a?b#c"}, False),
+        ({"User-Agent": BROWSER, "Referer": "http://localhost:9000"}, False),
+        ({"User-Agent": BROWSER, "Referer": "http://localhost:9001/"}, True),
+        ({"Referer": "https://evil.example/http://localhost:9000/"}, True),
+        ({"Referer": "http://localhost:9000@evil.example/"}, True),
+        ({"Referer": ""}, True),
+        ({"Origin": "null"}, True),
+        ({"Origin": "http://localhost:9000"}, False),
+    ],
+)
+def test_a_read_that_a_foreign_page_may_have_led_to_is_known(fields, expected):
+    assert may_be_foreign_link(make_request(**fields)) is expected
+
+
 # --- writes and WebSockets ----------------------------------------------------------------------------------------
 
 EVIL = {"Origin": "http://evil.example", "Sec_Fetch_Site": "cross-site"}
@@ -181,7 +215,11 @@ WRITES = [
     ("keyed, allowed origin", keyed("http://evil.example"), EVIL, None, None),
     ("keyed, allowed origin with cookie", keyed("http://evil.example"), {**EVIL, **COOKIE}, 403, None),
     ("keyed, open, with cookie", keyed("*"), {**EVIL, **COOKIE}, 403, 403),
-    ("keyed, proved by the proxy", keyed(), {**EVIL, PROOF_HEADER.replace("-", "_"): "v1.x.y"}, None, None),
+    ("keyed, vouched for by the proxy", vouched(), {**EVIL, PROOF: "right"}, None, None),
+    ("keyed, vouched for, with cookie", vouched(), {**EVIL, **COOKIE, PROOF: "right"}, None, None),
+    ("keyed, a proof that is none", vouched(), {**EVIL, PROOF: "v1.x.y"}, 403, 403),
+    ("keyed, a service that takes no proofs", keyed(), {**EVIL, PROOF: "right"}, 403, 403),
+    ("keyless, a proof that is none", keyless(), {**EVIL, PROOF: "v1.x.y"}, 403, 403),
 ]
 
 

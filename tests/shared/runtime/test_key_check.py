@@ -47,6 +47,14 @@ def test_a_caller_is_known_by_exactly_one_thing_it_shows(_name, fields, caller):
     assert KeyCheck(KEY, "X-Tracker-Key", "tracker").identify(make_request(*fields), NOW_S) == caller
 
 
+@pytest.mark.parametrize(("_name", "fields", "caller"), CASES, ids=[row[0] for row in CASES])
+def test_only_a_right_proof_vouches(_name, fields, caller):
+    check = KeyCheck(KEY, "X-Tracker-Key", "tracker")
+    assert check.is_vouched_for(make_request(*fields), NOW_S) is (caller == BOB)
+    assert not check.is_vouched_for(make_request(*fields), NOW_S + 31)
+    assert not KeyCheck(None, "X-Tracker-Key", "tracker").is_vouched_for(make_request(*fields), NOW_S)
+
+
 def test_a_proof_grows_old():
     assert KeyCheck(KEY, "X-Tracker-Key", "tracker").identify(make_request(proof()), NOW_S + 31) is None
 

@@ -1,16 +1,21 @@
 """Listening, and the words when it can't be."""
 
 import errno
+import itertools
 import resource
 import socket
+import sys
+from contextlib import ExitStack
 
 import pytest
 
 from shared.runtime.errors import StartupError
 from shared.runtime.listening import (
+    close_all,
     describe_openness,
     explain_bind_error,
     is_loopback,
+    listen_for_workers,
     listen_or_explain,
     raise_file_limit,
     show_address,
@@ -23,6 +28,53 @@ def test_a_port_in_use_is_named():
         with pytest.raises(StartupError) as caught:
             listen_or_explain("127.0.0.1", port)
     assert str(caught.value) == f"port {port} on 127.0.0.1 is already in use"
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_workers_listen_on_one_port_that_nobody_else_joins(count):
+    listeners = listen_for_workers("127.0.0.1", 0, count)
+    try:
+        ports = {listener.getsockname()[1] for listener in listeners}
+        assert len(listeners) == (count if sys.platform == "linux" else 1)
+        (port,) = ports
+        for second in (
+            lambda: listen_for_workers("127.0.0.1", port, count),
+            lambda: listen_or_explain("127.0.0.1", port),
+        ):
+            with pytest.raises(StartupError, match=f"^port {port} on 127.0.0.1 is already in use$"):
+                second()
+    finally:
+        close_all(listeners)
+    close_all(listen_for_workers("127.0.0.1", port, count))
+
+
+def test_workers_are_told_of_a_port_that_another_has():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupError, match=f"port {port} on 127.0.0.1 is already in use"):
+            listen_for_workers("127.0.0.1", port, 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads connections among listeners")
+def test_the_system_spreads_connections_among_the_listeners():
+    listeners = listen_for_workers("127.0.0.1", 0, 2)
+    with ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(listeners[0].getsockname(), timeout=20))
+        counts = [count_waiting(listener) for listener in listeners]
+    assert sum(counts) == 200
+    assert min(counts) >= 50, "7 standard deviations from an even split"
+
+
+def count_waiting(listener):
+    for count in itertools.count():
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return count
+    return 0
 
 
 def test_an_address_of_another_machine_is_named():

@@ -1,4 +1,4 @@
-"""The event loop of the services: callbacks of files are called as the system reports them, and nothing else changes."""
+"""The event loop of the services: files' callbacks are called as the system reports them; nothing else changes."""
 
 import asyncio
 import os

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.httpcore.net.server import bind_listener
+from shared.httpcore.net.server import TAKE_OVER_AFTER_S, bind_listener
 from tests.shared.httpcore.net.exchanges import GET, get, run
 from tests.shared.httpcore.net.raw_client import RawClient, raw_client
 from tests.shared.httpcore.net.serving import Serving
@@ -30,6 +30,38 @@ def test_a_port_can_be_had_again_at_once_after_use() -> None:
 
     run(test)
     bind_listener("127.0.0.1", ports[0]).close()
+
+
+def test_what_waits_for_a_sibling_is_taken_in_the_end() -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        sibling = bind_listener("127.0.0.1", 0)
+        other = bind_listener("127.0.0.1", 0)
+        running.server.start([other], siblings=[sibling])
+        for _ in range(2):
+            for listener in (sibling, other):
+                async with raw_client(listener.getsockname()[1]) as late:
+                    await late.send(get("/", "Connection: close"))
+                    assert (await late.reply()).body == b"hello"
+        assert sibling.fileno() >= 0
+        running.server.close_listeners()
+        assert sibling.fileno() == -1
+
+    run(test)
+
+
+def test_what_a_sibling_takes_in_time_stays_its_own() -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        sibling = bind_listener("127.0.0.1", 0)
+        running.server.start([], siblings=[sibling.dup()])
+        before = running.server.connection_count
+        async with raw_client(sibling.getsockname()[1]):
+            taken, _ = await asyncio.get_running_loop().sock_accept(sibling)
+            await asyncio.sleep(TAKE_OVER_AFTER_S + 0.05)
+            assert running.server.connection_count == before
+            taken.close()
+        sibling.close()
+
+    run(test)
 
 
 def test_many_connections_at_once_are_all_served() -> None:

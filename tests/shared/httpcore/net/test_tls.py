@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -27,11 +28,12 @@ from shared.httpcore.net.tls import (
     TlsSocket,
     make_client_context,
     make_server_context,
+    read_expiry,
 )
 from shared.httpcore.net.tls_server import TlsServer
 from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade, connect_websocket
 from shared.httpcore.routing import Router
-from shared.httpcore.x509 import parse_dns_names
+from shared.httpcore.x509 import parse_dns_names, parse_not_after
 from tests.certificates import LocalCa, openssl
 from tests.shared.httpcore.net.raw_client import RawClient
 from tests.shared.httpcore.net.waiting import until
@@ -605,20 +607,71 @@ def test_what_is_wrong_with_a_certificate_is_said_in_one_line(tmp_path: Path, ca
         make_client_context(tmp_path / "none")
 
 
-def test_the_names_in_a_certificate_are_read(ca: LocalCa) -> None:
-    def der_of(path: Path) -> bytes:
-        text = path.read_text()
-        return ssl.PEM_cert_to_DER_cert(text[: text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)])
+def der_of(path: Path) -> bytes:
+    text = path.read_text()
+    return ssl.PEM_cert_to_DER_cert(text[: text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)])
 
+
+def test_the_names_in_a_certificate_are_read(ca: LocalCa) -> None:
     many = [f"host-{number}.a-long-name.example" for number in range(200)]
     assert parse_dns_names(der_of(ca.issue(*many))) == tuple(many)
     assert parse_dns_names(der_of(ca.issue("10.0.0.1", "A.test"))) == ("a.test",)
     assert parse_dns_names(der_of(ca.file)) == ()
 
 
-def test_what_is_no_certificate_has_no_names(certificate: Path) -> None:
-    text = certificate.read_text()
-    der = ssl.PEM_cert_to_DER_cert(text[: text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)])
-    for broken in (b"", b"\0", b"\x30", b"\x30\x85", b"hello", *(der[:length] for length in range(len(der)))):
-        with pytest.raises(ValueError):
-            parse_dns_names(broken)
+def test_when_a_certificate_ends_is_read_as_openssl_reads_it(ca: LocalCa, certificate: Path) -> None:
+    for path in (certificate, ca.file):
+        shown = subprocess.run(
+            ["openssl", "x509", "-in", path, "-noout", "-enddate"], capture_output=True, text=True, check=True
+        ).stdout
+        assert parse_not_after(der_of(path)) == ssl.cert_time_to_seconds(shown.strip().partition("=")[2])
+
+
+def test_the_first_certificate_of_a_chain_to_end_counts(ca: LocalCa, tmp_path: Path) -> None:
+    soon, late = ca.issue("soon.test", days=2), ca.issue("late.test", days=20_000)  # the late one is past 2050
+    chain = tmp_path / "chain.pem"
+    for first, second in [(soon, late), (late, soon)]:
+        chain.write_text(first.read_text() + second.read_text())
+        assert read_expiry(chain) == read_expiry(soon) < read_expiry(late) == parse_not_after(der_of(late))
+    assert read_expiry(late) > 2_524_608_000
+    with pytest.raises(CertificateError, match="can't be read"):
+        read_expiry(tmp_path / "none.pem")
+
+
+def test_what_is_no_certificate_has_no_names_and_no_end(certificate: Path) -> None:
+    der = der_of(certificate)
+    for broken in (b"", b"\0", b"\x30", b"\x30\0", b"\x30\x85", b"hello", *(der[:size] for size in range(len(der)))):
+        for parse in (parse_dns_names, parse_not_after):
+            with pytest.raises(ValueError):
+                parse(broken)
+
+
+@pytest.mark.parametrize(
+    ("tag", "content", "expected"),
+    [
+        (0x17, b"700101000000Z", 0),
+        (0x17, b"491231235959Z", 2_524_607_999),
+        (0x17, b"500101000000Z", -631_152_000),
+        (0x18, b"20500101000000Z", 2_524_608_000),
+        (0x18, b"99991231235959Z", 253_402_300_799),  # RFC 5280 §4.1.2.5: no end
+        (0x17, b"20500101000000Z", None),
+        (0x18, b"500101000000Z", None),
+        (0x18, b"20500101000000", None),
+        (0x18, b"20500101000000+0100", None),
+        (0x04, b"500101000000Z", None),
+    ],
+)
+def test_both_forms_of_a_time_are_read(tag: int, content: bytes, expected: int | None) -> None:
+    def element(tag: int, content: bytes) -> bytes:
+        return bytes((tag, len(content))) + content
+
+    name = signature = element(0x30, b"")
+    validity = element(0x30, element(0x17, b"700101000000Z") + element(tag, content))
+    serial_number = element(0x02, b"\x01")
+    for version in (b"", element(0xA0, element(0x02, b"\x02"))):
+        der = element(0x30, element(0x30, version + serial_number + signature + name + validity))
+        if expected is None:
+            with pytest.raises(ValueError, match="as a time"):
+                parse_not_after(der)
+        else:
+            assert parse_not_after(der) == expected

@@ -8,10 +8,10 @@ import pytest
 
 from shared.httpcore.limits import MIB
 from shared.httpcore.net.websocket_connection import (
-    MAX_WAITING_MESSAGES,
     WebSocket,
     WebSocketClosed,
 )
+from shared.httpcore.net.websocket_inbox import MAX_WAITING_MESSAGES
 from shared.httpcore.websocket.close_codes import serialize_close
 from shared.httpcore.websocket.deflate import Deflate
 from shared.httpcore.websocket.frames import Opcode, parse_frame_head, serialize_frame
@@ -215,8 +215,8 @@ def test_messages_that_arrive_together_are_inflated_only_as_there_is_room_for_th
         handler = asyncio.create_task(answer_sizes(websocket))  # has one message, and can't send
         for _ in range(50):
             await asyncio.sleep(0)
-            assert websocket._inbox_bytes <= 8 * MIB
-        assert [len(message) for message in websocket._inbox] == [8 * MIB]
+            assert websocket._inbox.size <= 8 * MIB
+        assert websocket._inbox.size == 8 * MIB
         stream.can_send.set()
         await handler
         sizes = [(Opcode.TEXT, str(8 * MIB).encode())] * 20
@@ -230,13 +230,13 @@ def test_messages_that_arrive_together_are_inflated_only_as_there_is_room_for_th
 @pytest.mark.parametrize("says_goodbye", [True, False])
 def test_an_end_on_this_side_inflates_nothing_more_into_the_inbox(says_goodbye: bool) -> None:
     async def test(websocket: WebSocket, stream: ScriptedStream) -> None:
-        await until(lambda: websocket._inbox_bytes > 0)
+        await until(lambda: websocket._inbox.size > 0)
         if says_goodbye:
             await websocket.close()
         else:
             websocket.abort()
         await websocket.wait_closed()
-        assert websocket._inbox_bytes == 8 * MIB
+        assert websocket._inbox.size == 8 * MIB
 
     serve(test, END, leftover=compressed(bytes(8 * MIB)) * 5 + close(1000), options=ROOMY)
 
