@@ -44,7 +44,7 @@ class Policy(ABC):
     def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
         """The one to use next; the policy remembers that it was used."""
 
-    def note_ended(self, candidate: Candidate) -> None:
+    def note_ended(self, candidate: Candidate) -> None:  # noqa: B027 (most policies don't care)
         """One of those chosen has one request less under way."""
 
 
