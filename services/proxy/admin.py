@@ -8,7 +8,7 @@ from typing import Any
 
 from services.proxy.config_values import ForwardSettings, HealthCheckConfig, HealthKind, HostConfig, LocationConfig
 from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect, upstream_target
-from services.proxy.upstreams import Pool, State, Upstream
+from services.proxy.upstreams import Pool, Upstream, why_left_out
 
 Json = dict[str, Any]
 
@@ -144,12 +144,4 @@ def _left_out(pool: Pool, candidates: Iterable[Upstream]) -> Iterable[Json]:
     present = set(candidates)
     for upstream in pool.upstreams:
         if upstream not in present:
-            yield {"upstream": upstream.name, "why": _why_left_out(upstream)}
-
-
-def _why_left_out(upstream: Upstream) -> str:
-    if upstream.state is State.UP:
-        return "it drains"
-    if upstream.state is State.DOWN:
-        return f"it is down: {upstream.last_problem}"
-    return "it has not passed a check yet" if upstream.state is State.JOINING else "it is gone"
+            yield {"upstream": upstream.name, "why": why_left_out(upstream)}

@@ -7,10 +7,13 @@ Read `handlers` next for what a request does, then `forward`, the story of one r
 import asyncio
 import logging
 import time
+from pathlib import Path
 
 from services.proxy.access import Access, Sessions, Visitor
 from services.proxy.admin import describe_host, describe_pool, explain
 from services.proxy.config_file import ConfigError, load_config
+from services.proxy.config_findings import told
+from services.proxy.config_values import ProxyConfig
 from services.proxy.events import EventFeed
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.failures import render_error
@@ -84,6 +87,7 @@ class Proxy:
                 config = await asyncio.to_thread(load_config, self._settings.config)
             except ConfigError as error:
                 raise StartupError("\n".join(error.lines())) from None
+            _log_warnings(self._settings.config, config)
             await self._gateway.apply(config)
         if self._mesh is not None:
             self._lifecycle.start_task(self._mesh.watch(self._gateway.annotate), "watch the tracker")
@@ -126,6 +130,7 @@ class Proxy:
                 self._metrics.reloads.labels("refused").inc()
                 self._feed.publish("reload_refused", file=str(path), mistakes=error.lines())
                 return
+            _log_warnings(path, config)
             await self._gateway.apply(config)
             self._loaded_at = time.time()
             self._metrics.reloads.labels("done").inc()
@@ -183,6 +188,11 @@ class Proxy:
 
     def _handle_events(self, request: Request, _: Visitor) -> Response:
         return serve_events(request, self._feed)
+
+
+def _log_warnings(path: Path, config: ProxyConfig) -> None:
+    for line in told(str(path), (), config.warnings):
+        _log.warning("the configuration can be used, but %s", line)
 
 
 def _load_sessions(settings: Settings) -> Sessions | None:

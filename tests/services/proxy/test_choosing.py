@@ -117,6 +117,31 @@ def test_when_its_upstream_is_gone_the_client_is_bound_to_another(
         assert session.get(proxy.url + "/x", timeout=10).json()["served_by"] == second.json()["served_by"]
 
 
+# --- reports -------------------------------------------------------------------------------------------------
+
+
+def test_least_load_goes_by_what_replicas_report_to_the_tracker(
+    start_service: Any, start_proxy: StartProxy, three: list[Upstream]
+) -> None:
+    tracker = start_service("services.tracker")
+
+    def report(loads: dict[str, float]) -> None:
+        for upstream in three:
+            lease = {"peer_id": upstream.name, "ip": upstream.host, "port": upstream.port, "roles": ["backend"]}
+            lease |= {"load": loads[upstream.name], "ttl": 60}
+            answer = requests.post(tracker.url + "/tracker/register", json=lease, timeout=10)
+            assert answer.status_code == 201
+
+    proxy = start_proxy(pool_conf(*three, more="policy least-load;"), "--tracker", tracker.url)
+    assert set(served_by(proxy, 6)) == {"a", "b", "c"}, "without reports as least-connection"
+    report({"a": 9.0, "b": 1.0, "c": 9.0})
+    wait_until(lambda: set(served_by(proxy, 3)) == {"b"}, why="b to be the least loaded")
+    report({"a": 9.0, "b": 5.0, "c": 0.0})
+    wait_until(lambda: set(served_by(proxy, 3)) == {"c"}, why="c to be the least loaded")
+    explained = requests.get(proxy.url + "/_proxy/explain?path=/", timeout=10).json()
+    assert "by its report" in explained["why"]
+
+
 # --- limits --------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.proxy.config_directives import DIRECTIVES
+from services.proxy.config_directives import DIRECTIVES, ELSEWHERE
 from services.proxy.config_file import ConfigError, load_config, parse_config
 from services.proxy.config_values import (
     EjectionConfig,
@@ -380,6 +380,7 @@ MISTAKES = [
 
 
 MISTAKES += [
+    ("upstream p { server a:1; }" + OK, ['1:1: there is no directive "upstream": write pool NAME { … }']),
     (
         "pool p { server a:1; policy hash; }" + OK,
         ["1:29: hash is a word of its own, expected hash KEY; in place of policy"],
@@ -530,6 +531,10 @@ def check_mistakes(text: str, error: ConfigError) -> None:
         assert 1 <= mistake.position.line <= len(lines)
         assert 1 <= mistake.position.column <= len(lines[mistake.position.line - 1]) + 1
         assert mistake.message
+
+
+def test_a_word_of_nginx_that_is_one_of_ours_needs_no_explanation() -> None:
+    assert not set(ELSEWHERE) & set(DIRECTIVES)
 
 
 # --- what is odd but can be used -----------------------------------------------------------------------------
