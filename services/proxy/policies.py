@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any, Protocol, Self, TypeVar
 
 from services.proxy.config_values import PolicyName, PoolConfig
-from services.proxy.hash_ring import Ring, unit_of
+from services.proxy.hash_ring import Ring
 from services.proxy.templates import RequestFacts, Template, parse_template
 from shared.httpcore.message import Request
 
@@ -219,10 +219,10 @@ class Hash(Policy):
     A request without the key goes to the next in turn.
     """
 
-    def __init__(self, key: Template, unit: int = 1) -> None:
+    def __init__(self, key: Template, heaviest: int = 1) -> None:
         self.reason = f"the hash of {key.source} belongs to it"
         self._key = key
-        self._ring: Ring[Any] = Ring(unit)
+        self._ring: Ring[Any] = Ring(heaviest)
         self._rest = RoundRobin()
 
     def __copy__(self) -> "Hash":
@@ -241,7 +241,7 @@ class Hash(Policy):
 
 def _hash(config: PoolConfig, key: Template | None) -> Hash:
     assert key is not None
-    return Hash(key, unit_of([server.weight for server in config.servers]))
+    return Hash(key, max((server.weight for server in config.servers), default=1))
 
 
 POLICIES: dict[PolicyName, Callable[[PoolConfig], Policy]] = {
