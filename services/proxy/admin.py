@@ -51,6 +51,7 @@ def describe_pool(pool: Pool, now: float) -> Json:
         "name": pool.name,
         "policy": pool.config.policy.value,
         "health_check": _describe_check(pool.health_check),
+        "waiting": len(pool.queue),
         "upstreams": [describe_upstream(upstream, now) for upstream in pool.upstreams],
     }
 

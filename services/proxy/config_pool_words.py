@@ -119,7 +119,7 @@ STICKY_OPTIONS = {
     "expires": Option("max_age_s", parse_time_s),
     "path": Option("path", parse_check_path),
     "domain": Option("domain", parse_token),
-    "samesite": Option("same_site", lambda word: one_of(word, ("lax", "strict", "none"))),
+    "samesite": Option("same_site", lambda word: one_of(word, ("lax", "strict", "none")).capitalize()),
     "secure": Option("is_secure"),
     "httponly": Option("is_http_only"),
 }

@@ -7,6 +7,7 @@ seconds, sizes in bytes.
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
 
 from services.proxy.config_syntax import Mistake, Position
 from services.proxy.rewriting import HeaderPlan, make_header_plan
@@ -118,9 +119,9 @@ class StickyConfig:
     max_age_s: float | None = None
     path: str = "/"
     domain: str = ""
-    same_site: str = "lax"
+    same_site: Literal["Strict", "Lax", "None"] = "Lax"
     is_secure: bool = False  # set for HTTPS in any case
-    is_http_only: bool = True
+    is_http_only: bool = True  # always: no script has a use for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
@@ -124,6 +125,7 @@ class Discovery:
     def _run(self, name: str, stop: threading.Event) -> None:
         """The thread of one name."""
         while not stop.is_set():
+            asked_at = time.monotonic()
             answer: Addresses | OSError
             try:
                 answer = self._lookup(name)
@@ -133,7 +135,9 @@ class Discovery:
                 self._loop.call_soon_threadsafe(self._take, name, stop, answer)
             except RuntimeError:  # the loop is closed
                 return
-            stop.wait(self._interval_s)
+            # Each second, not a second after each answer; but a resolver that is slower than that gets a pause too.
+            passed_s = time.monotonic() - asked_at
+            stop.wait(max(self._interval_s - passed_s, self._interval_s / 4))
 
     def _take(self, name: str, stop: threading.Event, answer: Addresses | OSError) -> None:
         if stop.is_set():

@@ -68,6 +68,7 @@ class _Story:
     body: RequestBody | None
     tried: set[Upstream] = field(default_factory=set)
     must_be_fresh: bool = False
+    began_at: float = 0.0  # this attempt
     last_failure: Failure | None = None
 
     def note(self, upstream: Upstream, failure: Failure) -> None:
@@ -162,14 +163,15 @@ class Forwarder:
 
     async def _exchange(self, story: _Story, exchange: Exchange) -> Response:
         request, destination = story.request, story.destination
-        settings, began_at = destination.settings, time.monotonic()
+        settings = destination.settings
+        story.began_at = time.monotonic()
         await connect(exchange, self._exchanges, settings.connect_timeout_s, fresh=story.must_be_fresh)
         destination.pool.note_connected(exchange.upstream, time.monotonic())
         is_tunnel = wants_tunnel(request)
         head = await ask(exchange, _upstream_request(story, exchange.upstream, is_tunnel), settings)
         self._metrics.count_reply(exchange.upstream, destination.pool, head.status)
         now = time.monotonic()
-        destination.pool.note_reply(exchange.upstream, head.status, now, now - began_at)
+        destination.pool.note_reply(exchange.upstream, head.status, now, now - story.began_at)
         if head.status == 101:
             return _tunnel(exchange, head, is_asked_for=is_tunnel)
         try:
@@ -188,7 +190,7 @@ class Forwarder:
         if is_from_connecting(failure):
             pool.note_failure(upstream, time.monotonic(), failure.detail)
         elif counts_as_try(failure):
-            pool.note_broken(upstream, time.monotonic(), failure.detail)
+            pool.note_broken(upstream, time.monotonic(), failure.detail, story.began_at)
         if counts_as_try(failure):
             upstream.last_problem = failure.detail
             self._metrics.count_failure(upstream, pool, failure.kind.value)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from services.proxy.config_values import StickyConfig
 from services.proxy.upstream_states import Upstream
+from shared.httpcore.cookies import SetCookie, serialize_set_cookie
 from shared.httpcore.message import Request
 
 _PURPOSE = b"weaprous sticky upstream\x00"
@@ -22,18 +23,18 @@ def sticky_token(key: bytes, pool_name: str, upstream_name: str) -> str:
 
 
 def set_cookie(config: StickyConfig, token: str, request: Request) -> tuple[str, str]:
-    """The Set-Cookie field (RFC 6265 §4.1) for a client that came with this request."""
-    parts = [f"{config.cookie}={token}", f"Path={config.path}"]
-    if config.domain:
-        parts.append(f"Domain={config.domain}")
-    if config.max_age_s is not None:
-        parts.append(f"Max-Age={max(1, round(config.max_age_s))}")
-    if config.is_http_only:
-        parts.append("HttpOnly")
-    if config.is_secure or request.scheme == "https":
-        parts.append("Secure")
-    parts.append(f"SameSite={config.same_site.capitalize()}")
-    return "Set-Cookie", "; ".join(parts)
+    """The Set-Cookie field for a client that came with this request."""
+    cookie = SetCookie(
+        config.cookie,
+        token,
+        max_age_s=None if config.max_age_s is None else max(1, round(config.max_age_s)),
+        path=config.path,
+        same_site=config.same_site,
+        # Without Secure browsers refuse SameSite=None.
+        secure=config.is_secure or request.scheme == "https" or config.same_site == "None",
+    )
+    domain = f"; Domain={config.domain}" if config.domain else ""
+    return "Set-Cookie", serialize_set_cookie(cookie) + domain
 
 
 class Stickiness:

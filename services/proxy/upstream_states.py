@@ -97,7 +97,7 @@ class Upstream:
     __slots__ = (
         "address", "annotation", "authorization", "changed_at", "ejected_until", "ejections", "failures",
         "foreign_load", "in_flight", "is_on_trial", "last_problem", "max_conns", "member", "name", "passes", "problems",
-        "record", "replies", "requests", "share", "slow_until", "state", "token", "weight",
+        "record", "replies", "requests", "share", "slow_until", "state", "token", "trial_until", "weight",
     )  # fmt: skip
 
     def __init__(self, address: Address, member: Member, now: float) -> None:
@@ -118,6 +118,7 @@ class Upstream:
         self.record = Record()
         self.ejected_until = 0.0
         self.is_on_trial = False  # a request is under way that will show whether it is well again
+        self.trial_until: float | None = None
         self.slow_until = 0.0  # when its share is its whole weight
         self.share = 0
         self.token = ""  # what stands for it in a sticky cookie
@@ -130,6 +131,10 @@ class Upstream:
         self.authorization = member.authorization
         self.max_conns = member.max_conns
         self.share = self.share or member.weight * FULL_SHARE
+
+    def end_trial(self) -> None:
+        """No request is on its way to show whether it is well."""
+        self.is_on_trial, self.trial_until = False, None
 
     @property
     def is_full(self) -> bool:

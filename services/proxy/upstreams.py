@@ -44,6 +44,7 @@ __all__ = [
     "why_left_out",
 ]
 
+TRIAL_S = 10.0  # after that another request is tried, whatever became of the first
 REPORTS_LAST_S = 30.0  # a backend's lease: by then it has spoken three times, or is gone
 
 _TOLD = {
@@ -188,21 +189,25 @@ class Pool:
         reason = upstream.record.note_reply(status, now, config)
         if upstream.state is State.TRIAL:
             if status >= 500 and config.errors_percent:
-                self._eject(upstream, now, f"its trial request got status {status}")
+                self._eject(upstream, now, "trial", f"its trial request got status {status}")
             else:
                 self._move(upstream, Event.ROSE, now, "its trial request got a reply")
         elif reason is not None:
-            self._eject(upstream, now, reason)
+            self._eject(upstream, now, "errors", reason)
 
-    def note_broken(self, upstream: Upstream, now: float, problem: str) -> None:
-        """A request got no reply, or not a whole one: too late, cut, or against the rules of HTTP."""
+    def note_broken(self, upstream: Upstream, now: float, problem: str, began_at: float | None = None) -> None:
+        """A request got no reply, or not a whole one: too late, cut, or against the rules of HTTP.
+
+        `began_at`: when it was begun there; what began before a trial says nothing about the trial.
+        """
         upstream.last_problem = problem
         max_fails = upstream.member.max_fails
         reason = upstream.record.note_broken(problem, self.config.ejection.fails if max_fails is None else max_fails)
         if upstream.state is State.TRIAL:
-            self._eject(upstream, now, f"its trial request failed: {problem}")
+            if upstream.is_on_trial and (began_at is None or began_at >= upstream.changed_at):
+                self._eject(upstream, now, "trial", f"its trial request failed: {problem}")
         elif reason is not None:
-            self._eject(upstream, now, reason)
+            self._eject(upstream, now, "failures", reason)
 
     def note_ended(self, upstream: Upstream, now: float) -> None:
         """A request there has ended, and `in_flight` is one less; its place goes to whoever waits."""
@@ -212,7 +217,7 @@ class Pool:
         if self.queue:
             self.queue.admit(self._choice.has_room)
 
-    def _eject(self, upstream: Upstream, now: float, reason: str) -> None:
+    def _eject(self, upstream: Upstream, now: float, cause: str, reason: str) -> None:
         """It is left out for a time, unless too many are already, or nobody else is fit."""
         config, own_time_s = self.config.ejection, upstream.member.fail_timeout_s
         is_possible = (upstream.state, Event.BROKE) in TRANSITIONS
@@ -221,12 +226,11 @@ class Pool:
         time_s = config.time_s if own_time_s is None else own_time_s
         upstream.ejected_until = upstream.record.eject(now, time_s, config.max_time_s)
         upstream.last_problem = reason
-        cause = "trial" if upstream.state is State.TRIAL else "errors" if "5xx" in reason else "failures"
         upstream.ejections[cause] = upstream.ejections.get(cause, 0) + 1
         self._move(upstream, Event.BROKE, now, f"{reason}; for {upstream.record.duration_s:g} s")
 
     def _free_trial(self, upstream: Upstream) -> None:
-        upstream.is_on_trial = False
+        upstream.end_trial()
         self._choice.forget()
 
     # --- what time and the tracker change ------------------------------------------------------------------------
@@ -247,8 +251,11 @@ class Pool:
     def _settle(self, upstream: Upstream, now: float) -> None:
         if upstream.state is State.EJECTED and now >= upstream.ejected_until:
             self._move(upstream, Event.RESTED, now, "its time is over")
-        elif upstream.state is State.TRIAL and upstream.is_on_trial and upstream.in_flight == 0:
-            self._free_trial(upstream)  # a choice that came to nothing
+        elif upstream.state is State.TRIAL and upstream.is_on_trial:
+            if upstream.trial_until is None:
+                upstream.trial_until = now + TRIAL_S
+            if upstream.in_flight == 0 or now >= upstream.trial_until:
+                self._free_trial(upstream)  # it came to nothing, or nobody knows what became of it
         elif upstream.state is State.UP:
             self._set_share(upstream, now)
         elif upstream.state not in (State.EJECTED, State.TRIAL):
@@ -293,7 +300,7 @@ class Pool:
         """KeyError when the table has no such transition."""
         upstream.state = TRANSITIONS[upstream.state, event]
         upstream.changed_at = now
-        upstream.is_on_trial = False
+        upstream.end_trial()
         if event is Event.ROSE:
             upstream.record.forget()
             if self._has_started:

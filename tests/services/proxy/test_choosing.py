@@ -61,6 +61,11 @@ class Askers:
         return self._got
 
 
+def waiting(proxy: Service) -> int:
+    [pool] = requests.get(proxy.url + "/_proxy/status", timeout=10).json()["pools"]
+    return int(pool["waiting"])
+
+
 # --- keys and cookies ----------------------------------------------------------------------------------------
 
 
@@ -156,22 +161,32 @@ def test_no_more_than_max_conns_are_under_way_and_the_rest_waits_in_line(
     askers = Askers(proxy)
     askers.ask(5)
     gate.wait_for(2)
-    wait_until(lambda: upstream_state(proxy, a)["in_flight"] == 2, why="two under way")
-    refused: list[requests.Response] = []
-
-    def is_refused() -> bool:
-        """Once three wait; before that it may have to give up its own place in the line."""
-        try:
-            refused.append(requests.get(proxy.url + "/x", timeout=0.5))
-        except requests.Timeout:
-            return False
-        return refused[-1].status_code == 503
-
-    wait_until(is_refused, why="the line to be full")
-    assert (refused[-1].json()["error"]["code"], refused[-1].headers["Retry-After"]) == ("upstreams_busy", "1")
+    wait_until(lambda: waiting(proxy) == 3, why="the line to be full")
+    assert upstream_state(proxy, a)["in_flight"] == 2
+    refused = requests.get(proxy.url + "/x", timeout=10)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json()["error"]["code"] == "upstreams_busy"
     assert not gate.came.acquire(blocking=False), "nobody else was let in"
     gate.open()
     assert [answer.status_code for answer in askers.replies()] == [200] * 5
+
+
+def test_a_client_that_leaves_gives_up_its_place_in_the_line(
+    start_proxy: StartProxy, start_upstream: StartUpstream
+) -> None:
+    gate = Gate()
+    a = start_upstream(gate, name="a")
+    proxy = start_proxy(f'pool p {{ server {a.address} max_conns=1; queue 1; }} host "*" {{ proxy_pass http://p; }}')
+    askers = Askers(proxy)
+    askers.ask()
+    gate.wait_for(1)
+    with pytest.raises(requests.Timeout):
+        requests.get(proxy.url + "/x", timeout=0.2)
+    wait_until(lambda: waiting(proxy) == 0, why="the place in the line to be free")
+    askers.ask()
+    wait_until(lambda: waiting(proxy) == 1, why="somebody else to stand there")
+    gate.open()
+    assert [answer.status_code for answer in askers.replies()] == [200, 200]
 
 
 def test_whoever_waits_too_long_is_told_so(start_proxy: StartProxy, start_upstream: StartUpstream) -> None:
@@ -213,7 +228,7 @@ def test_one_that_hangs_is_left_out_tried_once_and_comes_back_slowly(
 
     a, b = start_upstream(hang, name="a"), start_upstream(name="b")
     more = "ejection fails=2 time=300ms; slow_start 1h;"
-    proxy = start_proxy(pool_conf(a, b, more=more) + "proxy_read_timeout 100ms; proxy_next_upstream timeout error;")
+    proxy = start_proxy(pool_conf(a, b, more=more) + "proxy_read_timeout 300ms; proxy_next_upstream timeout error;")
     assert served_by(proxy, 6) == ["b"] * 6
     wait_until(lambda: "upstream ejected" in proxy.output, why="a to be left out")
     assert "requests in a row failed" in proxy.output

@@ -104,7 +104,7 @@ def test_a_pool_with_every_limit() -> None:
         ServerConfig("c", 1, is_down=True),
     )
     assert (pool.policy, pool.hash_key and pool.hash_key.source) == (PolicyName.HASH, "$cookie_user")
-    assert pool.sticky == StickyConfig("route", 3600, "/x", "example.com", "strict", is_secure=True)
+    assert pool.sticky == StickyConfig("route", 3600, "/x", "example.com", "Strict", is_secure=True)
     assert pool.ejection == EjectionConfig(3, 40, 20, 30, 5, 120, 30)
     assert (pool.slow_start_s, pool.queue) == (10, QueueConfig(100, 5))
 

@@ -89,11 +89,12 @@ def test_a_cookie_says_nothing_about_its_upstream_and_holds_for_one_pool_and_key
 
 
 def test_its_attributes() -> None:
-    config = StickyConfig("route", max_age_s=3600, path="/shop", domain="example.com", same_site="none")
+    config = StickyConfig("route", max_age_s=3600, path="/shop", domain="example.com", same_site="None")
     request = request_with()
-    request.scheme = "https"
     name, value = set_cookie(config, "token", request)
     assert name == "Set-Cookie"
-    assert value == "route=token; Path=/shop; Domain=example.com; Max-Age=3600; HttpOnly; Secure; SameSite=None"
+    assert value == "route=token; Path=/shop; Max-Age=3600; HttpOnly; Secure; SameSite=None; Domain=example.com"
+    request.scheme = "https"
+    assert "; Secure" in set_cookie(StickyConfig("route"), "token", request)[1]
     plain = SimpleCookie(set_cookie(StickyConfig("route"), "token", request_with())[1])["route"]
     assert (plain.value, plain["path"], plain["secure"], plain["max-age"]) == ("token", "/", "", "")

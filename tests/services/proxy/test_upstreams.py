@@ -266,13 +266,43 @@ def test_a_trial_that_fails_leaves_it_out_for_twice_as_long() -> None:
     pool, events = make_ejecting_pool(A, B)
     break_(pool, A)
     pool.tick(11.0)
+    while begin(pool) is not at(pool, A):
+        pass
     break_(pool, A, 1, now=11.5)
     assert at(pool, A).state is State.EJECTED
+    assert at(pool, A).ejections == {"failures": 1, "trial": 1}
     assert events[-1].reason == "its trial request failed: it did not reply in time; for 20 s"
     pool.tick(31.4)
     assert at(pool, A).state is State.EJECTED
     pool.tick(31.5)
     assert at(pool, A).state is State.TRIAL
+
+
+def test_a_request_from_before_the_trial_that_fails_late_says_nothing_about_it() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, A)
+    pool.tick(11.0)
+    break_(pool, A, 1, now=11.5)
+    assert at(pool, A).state is State.TRIAL
+    while begin(pool) is not at(pool, A):
+        pass
+    pool.note_broken(at(pool, A), 12.0, "late", began_at=10.9)
+    assert at(pool, A).state is State.TRIAL
+    pool.note_broken(at(pool, A), 12.0, "late", began_at=11.1)
+    assert at(pool, A).state is State.EJECTED
+
+
+def test_a_trial_that_never_ends_gives_way_to_another_after_a_time() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, A)
+    pool.tick(11.0)
+    while begin(pool) is not at(pool, A):
+        pass
+    pool.tick(12.0)
+    pool.tick(21.9)
+    assert at(pool, A) not in pool.candidates()
+    pool.tick(22.0)
+    assert at(pool, A) in pool.candidates()
 
 
 def test_who_comes_back_starts_slowly() -> None:
@@ -320,7 +350,7 @@ def test_replies_with_5xx_count_only_where_told_to() -> None:
     assert at(pool, A).ejections == {"errors": 1}
     pool.tick(20.0)
     pool.note_reply(at(pool, A), 500, 20.0, 0.1)
-    assert at(pool, A).state is State.EJECTED
+    assert (at(pool, A).state, at(pool, A).ejections) == (State.EJECTED, {"errors": 1, "trial": 1})
 
 
 def test_a_server_s_own_max_fails_and_fail_timeout_hold_for_it() -> None:
