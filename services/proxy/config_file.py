@@ -56,4 +56,4 @@ def _read_file(directives: Sequence[Directive], findings: Findings) -> ProxyConf
         )
     if not findings.mistakes:  # else what would use a pool may be what was refused
         pools.warn_of_unused()
-    return ProxyConfig(tuple(hosts), pools.pools, tuple(sorted(findings.warnings)), tuple(pools.names))
+    return ProxyConfig(tuple(hosts), pools.pools, tuple(sorted(set(findings.warnings))), tuple(pools.names))

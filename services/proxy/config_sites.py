@@ -110,7 +110,8 @@ class SiteReader:
                 last = max(entries[0].position, scope["return"][0].position)
                 message = f"proxy_pass and return exclude each other, the other is on line {first.line}"
                 self._findings.note(last, message)
-            self._pools.refuse_pool_words(scope)
+            if "location" not in scope:  # else they are for the locations
+                self._pools.refuse_pool_words(scope)
             return _Target(answer=scope["return"][0].value)
         target = self._pools.pass_to(entries, pool_name, scope, outer) if entries else None
         return _Target(target.host, target.uri, target.authorization) if target is not None else None

@@ -205,6 +205,11 @@ def test_a_location_s_own_pool_takes_policy_and_check_of_its_host() -> None:
     assert (pool.name, pool.policy, pool.health_check.kind) == ("h/x", PolicyName.RANDOM, HealthKind.TCP)
 
 
+def test_a_host_that_answers_may_say_what_holds_for_its_locations_pools() -> None:
+    pool = only_pool("host h { return 404; policy random; queue 3; location /x { proxy_pass http://a:1; } }")
+    assert (pool.name, pool.policy, pool.queue) == ("h/x", PolicyName.RANDOM, QueueConfig(3))
+
+
 def test_locations_exact_and_with_a_path_in_proxy_pass() -> None:
     [host] = parse_config(
         "host h { location = /x { proxy_pass http://a:1/y; } location /x { proxy_pass http://a:1; } }"
@@ -559,6 +564,10 @@ WARNINGS = [
         ["1:31: never reached: /_proxy is the proxy's own"],
     ),
     ("host a { proxy_pass http://b:1; queue 5; }", ["1:33: without max_conns= on a server nobody ever waits"]),
+    (
+        "host a { queue 5; location /x { proxy_pass http://b:1; } location /y { proxy_pass http://b:1; } }",
+        ["1:10: without max_conns= on a server nobody ever waits"],
+    ),
     (
         "host a { proxy_pass http://b:1; ip_hash; slow_start 5s; }",
         ["1:33: a policy that hashes knows no slow start"],
