@@ -90,6 +90,7 @@ class Proxy:
             _log_warnings(self._settings.config, config)
             await self._gateway.apply(config)
         if self._mesh is not None:
+            self._gateway.heard_at = self._mesh.heard_at
             self._lifecycle.start_task(self._mesh.watch(self._gateway.annotate), "watch the tracker")
             await self._mesh.wait_first(FIRST_WATCH_S)
         self._lifecycle.on_drain(self._drain)

@@ -9,7 +9,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from services.proxy.config_values import PoolConfig, ProxyConfig
 from services.proxy.discovery import Addresses, Discovery, Lookup, look_up, members_of
@@ -43,7 +43,7 @@ class Gateway:
         self._tell = tell
         self._sticky_key = sticky_key or os.urandom(32)
         self._annotations: Mapping[Address, Annotation] = {}
-        self._heard_at: float | None = None  # when the tracker last said something
+        self.heard_at: Callable[[], float | None] = lambda: None  # when the tracker last answered
         self._tick_timer: asyncio.TimerHandle | None = None
         self._discovery = Discovery(self._on_addresses, lookup)
         self._health = HealthChecks()
@@ -62,9 +62,9 @@ class Gateway:
 
     def _tick(self) -> None:
         """Slow starts, ejections and waiting requests go by time."""
-        now = time.monotonic()
+        now, heard_at = time.monotonic(), self.heard_at()
         for pool in self.pools.values():
-            pool.tick(now)
+            pool.tick(now, heard_at)
         self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _take_over(self, config: ProxyConfig) -> None:
@@ -99,7 +99,7 @@ class Gateway:
 
     def annotate(self, annotations: Mapping[Address, Annotation]) -> None:
         """What the tracker says of backends from now on; of those not named it says nothing."""
-        self._annotations, self._heard_at = annotations, time.monotonic()
+        self._annotations = annotations
         for pool in self.pools.values():
             self._annotate_pool(pool)
 
@@ -123,8 +123,6 @@ class Gateway:
     def _annotate_pool(self, pool: Pool) -> None:
         for upstream in pool.upstreams:
             pool.annotate(upstream, self._annotations.get(upstream.address, NO_ANNOTATION))
-        if self._heard_at is not None:
-            pool.note_reports(self._heard_at)
 
     def on_event(self, event: PoolEvent) -> None:
         """What follows from something that happened to an upstream, of whatever pool."""

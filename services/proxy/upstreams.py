@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 TRIAL_S = 10.0  # after that another request is tried, whatever became of the first
-REPORTS_LAST_S = 30.0  # a backend's lease: by then it has spoken three times, or is gone
+REPORTS_LAST_S = 45.0  # the tracker answers every 30 s at least; who stops reporting is gone from its answers
 
 _TOLD = {
     Event.ROSE: "up",
@@ -84,7 +84,6 @@ class Pool:
         self._upstreams: dict[Address, Upstream] = {}
         self._choice = Choice(self._upstreams, config, sticky_key)
         self._unsettled: set[Upstream] = set()  # those whom time alone will change
-        self._reports_at: float | None = None
         self._has_started = False
 
     @property
@@ -235,15 +234,15 @@ class Pool:
 
     # --- what time and the tracker change ------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """What changes by time alone is as it is `now`; ten times a second is often enough."""
+    def tick(self, now: float, heard_at: float | None = None) -> None:
+        """What changes by time alone is as it is `now`; ten times a second is often enough.
+
+        `heard_at`: when the tracker last answered; None: never.
+        """
         for upstream in tuple(self._unsettled):
             self._settle(upstream, now)
-        if self._reports_at is not None and now - self._reports_at > REPORTS_LAST_S:
-            self._reports_at = None
-            for upstream in self._upstreams.values():
-                upstream.foreign_load = None
-            self._choice.forget()
+        if self.config.policy is PolicyName.LEAST_LOAD and (heard_at is None or now - heard_at > REPORTS_LAST_S):
+            self._forget_reports()
         if self.queue:
             self.queue.expire(now)
             self.queue.admit(self._choice.has_room)
@@ -292,9 +291,11 @@ class Pool:
             upstream.foreign_load = None if load is None else max(0, round(load) - upstream.in_flight)
             self._choice.forget()
 
-    def note_reports(self, now: float) -> None:
-        """The tracker was heard of: what it says of loads is fresh."""
-        self._reports_at = now
+    def _forget_reports(self) -> None:
+        for upstream in self._upstreams.values():
+            if upstream.foreign_load is not None:
+                upstream.foreign_load = None
+                self._choice.forget()
 
     def _move(self, upstream: Upstream, event: Event, now: float, reason: str) -> None:
         """KeyError when the table has no such transition."""

@@ -451,15 +451,14 @@ def test_what_a_replica_reports_counts_without_what_it_does_for_this_proxy_until
     at(pool, A).in_flight = 4
     pool.annotate(at(pool, A), Annotation(load=5.0))
     pool.annotate(at(pool, B), Annotation(load=3.0))
-    pool.note_reports(10.0)
     at(pool, A).in_flight = 0
     assert (at(pool, A).foreign_load, at(pool, B).foreign_load) == (1, 3)
     pool.annotate(at(pool, A), Annotation(load=5.0))
     assert at(pool, A).foreign_load == 1, "the same report says nothing new"
     assert {pool.choose() for _ in range(4)} == {at(pool, A)}
-    pool.tick(40.0)
+    pool.tick(55.0, heard_at=10.0)
     assert at(pool, A).foreign_load == 1
-    pool.tick(40.1)
+    pool.tick(55.1, heard_at=10.0)
     assert (at(pool, A).foreign_load, at(pool, B).foreign_load) == (None, None)
     assert {pool.choose() for _ in range(4)} == {at(pool, A), at(pool, B)}
 
