@@ -8,7 +8,7 @@ from typing import Any
 
 from services.proxy.config_values import ForwardSettings, HealthCheckConfig, HealthKind, HostConfig, LocationConfig
 from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect, upstream_target
-from services.proxy.upstreams import Pool, State, Upstream
+from services.proxy.upstreams import Pool, Upstream, why_left_out
 
 Json = dict[str, Any]
 
@@ -51,6 +51,7 @@ def describe_pool(pool: Pool, now: float) -> Json:
         "name": pool.name,
         "policy": pool.config.policy.value,
         "health_check": _describe_check(pool.health_check),
+        "waiting": len(pool.queue),
         "upstreams": [describe_upstream(upstream, now) for upstream in pool.upstreams],
     }
 
@@ -102,6 +103,9 @@ def explain(table: RouteTable, pools: Mapping[str, Pool], host: str, path: str) 
     if isinstance(decision, SlashRedirect):
         why = "a location has this path with a slash at its end"
         return answer | {"answer": {"status": 301, "location": decision.location, "why": why}}
+    if decision.location.answer is not None:
+        rule = {"rule": _describe_rule(decision)}
+        return answer | rule | {"answer": {"status": decision.location.answer.status, "why": "the rule says return"}}
     return answer | _explain_route(decision, pools[decision.location.pool], path, query)
 
 
@@ -111,19 +115,22 @@ def _refusal(decision: NoRoute) -> Json:
     return {"status": 421, "code": "misdirected_host", "why": "no host block has this name, and none is for the rest"}
 
 
+def _describe_rule(route: Route) -> Json:
+    return {
+        "host": route.rule_name,
+        "host_line": route.host.line,
+        "location": route.location.prefix,
+        "is_exact": route.location.is_exact,
+        "location_line": route.location.line,
+    }
+
+
 def _explain_route(route: Route, pool: Pool, path: str, query: str) -> Json:
-    location = route.location
     candidates = pool.candidates()
     # A copy of the policy, so that asking changes nobody's turn.
     chosen = copy.copy(pool.policy).choose(candidates) if candidates else None
     return {
-        "rule": {
-            "host": route.rule_name,
-            "host_line": route.host.line,
-            "location": location.prefix,
-            "is_exact": location.is_exact,
-            "location_line": location.line,
-        },
+        "rule": _describe_rule(route),
         "upstream_target": upstream_target(path, query, route),
         "pool": pool.name,
         "policy": pool.config.policy.value,
@@ -138,12 +145,4 @@ def _left_out(pool: Pool, candidates: Iterable[Upstream]) -> Iterable[Json]:
     present = set(candidates)
     for upstream in pool.upstreams:
         if upstream not in present:
-            yield {"upstream": upstream.name, "why": _why_left_out(upstream)}
-
-
-def _why_left_out(upstream: Upstream) -> str:
-    if upstream.state is State.UP:
-        return "it drains"
-    if upstream.state is State.DOWN:
-        return f"it is down: {upstream.last_problem}"
-    return "it has not passed a check yet" if upstream.state is State.JOINING else "it is gone"
+            yield {"upstream": upstream.name, "why": why_left_out(upstream)}

@@ -8,10 +8,13 @@ import asyncio
 import logging
 import ssl
 import time
+from pathlib import Path
 
 from services.proxy.access import Access, Sessions, Visitor
 from services.proxy.admin import describe_host, describe_pool, explain
 from services.proxy.config_file import ConfigError, load_config
+from services.proxy.config_findings import told
+from services.proxy.config_values import ProxyConfig
 from services.proxy.events import EventFeed
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.failures import render_error
@@ -68,7 +71,7 @@ class Proxy:
         self._exchanges = ExchangeTable(tls=tracker_tls)
         self._metrics = ProxyMetrics(lifecycle.metrics, self.pools)
         self._forwarder = Forwarder(self._exchanges, self._metrics)
-        self._gateway = Gateway(self._exchanges, self._tell)
+        self._gateway = Gateway(self._exchanges, self._tell, sticky_key=_sticky_key(settings))
         self._sessions = _load_sessions(settings)
         self._mesh = _make_mesh(settings, self._gateway.on_event, tracker_tls)
 
@@ -84,8 +87,10 @@ class Proxy:
                 config = await asyncio.to_thread(load_config, self._settings.config)
             except ConfigError as error:
                 raise StartupError("\n".join(error.lines())) from None
+            _log_warnings(self._settings.config, config)
             await self._gateway.apply(config)
         if self._mesh is not None:
+            self._gateway.heard_at = self._mesh.heard_at
             self._lifecycle.start_task(self._mesh.watch(self._gateway.annotate), "watch the tracker")
             await self._mesh.wait_first(FIRST_WATCH_S)
         self._lifecycle.on_drain(self._drain)
@@ -126,6 +131,7 @@ class Proxy:
                 self._metrics.reloads.labels("refused").inc()
                 self._feed.publish("reload_refused", file=str(path), mistakes=error.lines())
                 return
+            _log_warnings(path, config)
             await self._gateway.apply(config)
             self._loaded_at = time.time()
             self._metrics.reloads.labels("done").inc()
@@ -185,11 +191,21 @@ class Proxy:
         return serve_events(request, self._feed)
 
 
+def _log_warnings(path: Path, config: ProxyConfig) -> None:
+    for line in told(str(path), (), config.warnings):
+        _log.warning("the configuration can be used, but %s", line)
+
+
 def _load_sessions(settings: Settings) -> Sessions | None:
     """What verifies sessions; None when keyless. StartupError for a key or users file that can't be used."""
     if settings.keys_dir is None or settings.users_file is None:
         return None
     return Sessions(load_key(settings.keys_dir, "session"), UsersFile(settings.users_file), time.time)
+
+
+def _sticky_key(settings: Settings) -> bytes | None:
+    """What signs the cookies of sticky pools; None when keyless: then they last as long as this process."""
+    return None if settings.keys_dir is None else load_key(settings.keys_dir, "session")
 
 
 def _make_mesh(settings: Settings, tell: Publish, tls: ssl.SSLContext | None) -> Mesh | None:

@@ -47,8 +47,8 @@ class Attempt(Deferred):
 
     __slots__ = (
         "_buffer", "_dial", "_heads", "_interim_count", "_is_begun", "_is_reused", "_is_sent", "_mark", "_scanned",
-        "_sender", "_table", "client", "connection", "deadline", "has_timed_out", "pool", "request", "request_body",
-        "settings", "stage", "upstream",
+        "_sender", "_table", "began_at", "client", "connection", "deadline", "has_timed_out", "pool", "request",
+        "request_body", "settings", "stage", "upstream",
     )  # fmt: skip
 
     client: ReplySide
@@ -65,6 +65,7 @@ class Attempt(Deferred):
         self.request_body: RequestBody | None = None
         self.deadline = math.inf  # the table's sweep calls `expire` after it
         self.has_timed_out = False
+        self.began_at = 0.0  # at this upstream, by the monotonic clock
         self._table = table
         self._heads = heads
         self._buffer = b""  # of a head that is not whole
@@ -112,13 +113,14 @@ class Attempt(Deferred):
     def _go_to(self, upstream: Upstream, *, fresh: bool) -> None:
         """The request is at this upstream, on an idle connection unless it is to be a fresh one."""
         self.upstream = upstream
+        now = self.began_at = monotonic()
         connection = self._table.begin(self, upstream, fresh=fresh)
         self._is_reused = connection is not None
         if connection is not None:
-            self._ask(connection)
+            self._ask(connection, now)
             return
         self.stage = Stage.CONNECTING
-        self.deadline = monotonic() + self.settings.connect_timeout_s
+        self.deadline = now + self.settings.connect_timeout_s
         address = upstream.address
         self._dial = Dial(self, address.host, address.port, self._table.tls_target(address))
 
@@ -126,8 +128,9 @@ class Attempt(Deferred):
         """See Dialler."""
         self._dial = None
         try:
-            self.pool.note_connected(self.upstream, monotonic())
-            self._ask(UpstreamConnection(self._table.idle, sock, self.upstream))
+            now = monotonic()
+            self.pool.note_connected(self.upstream, now)
+            self._ask(UpstreamConnection(self._table.idle, sock, self.upstream), now)
         except Exception:
             self._crash()
 
@@ -138,13 +141,13 @@ class Attempt(Deferred):
 
     # --- sending -----------------------------------------------------------------------------------------------
 
-    def _ask(self, connection: UpstreamConnection) -> None:
+    def _ask(self, connection: UpstreamConnection, now: float) -> None:
         self.connection = connection
         connection.user = self
         self.stage = Stage.ASKING
         if self._is_reused and self.request.method not in IDEMPOTENT_METHODS:
             self._mark = acknowledged_bytes(connection.sock)
-        self.deadline = monotonic() + self.settings.read_timeout_s
+        self.deadline = now + self.settings.read_timeout_s
         self._is_begun = False
         self._table.soon(self._send)
 

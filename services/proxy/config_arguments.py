@@ -8,6 +8,7 @@ import base64
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -101,6 +102,35 @@ def parse_count(word: Word, low: int, high: int) -> int:
     return int(word.text)
 
 
+def parse_percent(word: Word) -> int:
+    """A share from `1%` to `100%`; the sign may be left out."""
+    return parse_count(Word(word.text.removesuffix("%"), word.position, word.end), 1, 100)
+
+
+def parse_network(word: Word) -> IPv4Network | IPv6Network | None:
+    """`192.0.2.0/24`, `2001:db8::/32`, one address, or None for `all`."""
+    if word.text == "all":
+        return None
+    try:
+        return ipaddress.ip_network(word.text)
+    except ValueError:
+        refuse(word, "all, an address, or a network such as 192.0.2.0/24 with no bit set behind the mask")
+
+
+def parse_check_path(word: Word) -> str:
+    """A request-target of a health check, or a cookie's path."""
+    if not word.text.startswith("/") or not _PRINTABLE_PATH.fullmatch(word.text) or ";" in word.text:
+        refuse(word, "a path such as /a/path")
+    return word.text
+
+
+def parse_token(word: Word) -> str:
+    """A name in RFC 9110's sense: of a cookie, for one."""
+    if not _FIELD_NAME.fullmatch(word.text):
+        refuse(word, "a name without spaces, quotes, brackets or any of ,;:=/?@")
+    return word.text
+
+
 def parse_host_port(word: Word) -> tuple[str, int | None]:
     """`name`, `name:80`, `192.0.2.1:80` or `[2001:db8::1]:80`; the brackets of IPv6 are taken off."""
     match = _HOST_PORT.fullmatch(word.text)
@@ -118,6 +148,12 @@ def parse_host_port(word: Word) -> tuple[str, int | None]:
     if not re.fullmatch(r"[0-9]{1,5}", port_text) or not 0 < int(port_text) < 65_536:
         refuse(word, "a port from 1 to 65535 after the colon")
     return host.lower(), int(port_text)
+
+
+def parse_host_value(word: Word) -> str:
+    """What stands in a Host field: as above, but as it is written."""
+    parse_host_port(word)
+    return word.text
 
 
 def _is_ip(text: str, version: int) -> bool:
@@ -202,10 +238,10 @@ UNSETTABLE_FIELDS = frozenset(
 )
 
 
-def parse_status_ranges(word: Word, text: str) -> tuple[tuple[int, int], ...]:
+def parse_status_ranges(word: Word) -> tuple[tuple[int, int], ...]:
     """`200`, `200-399` or `200,204,301-302`."""
     ranges = []
-    for item in text.split(","):
+    for item in word.text.split(","):
         match = re.fullmatch(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", item)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
             refuse(word, "status codes such as 200, 200-399 or 200,204")

@@ -9,9 +9,11 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
-from services.proxy.config_values import PoolConfig
+from services.proxy.config_values import PoolConfig, ServerConfig
 from services.proxy.upstreams import Address, Member
 
 LOOKUP_INTERVAL_S = 1.0
@@ -30,13 +32,31 @@ def members_of(pool: PoolConfig, answers: Mapping[str, Addresses]) -> tuple[dict
     """
     members: dict[Address, Member] = {}
     for server in pool.servers:
+        if server.is_down:
+            continue
         hosts = answers.get(server.host, ()) if server.is_resolved else (server.host,)
         for host in hosts:
             address = Address(host, server.port)
-            earlier = members.get(address)
-            weight = server.weight + (earlier.weight if earlier else 0)
-            members[address] = Member(weight, server.authorization or (earlier.authorization if earlier else None))
-    return members, all(server.host in answers for server in pool.servers if server.is_resolved)
+            members[address] = _member(server, members.get(address))
+    return members, all(server.host in answers for server in pool.servers if server.is_resolved and not server.is_down)
+
+
+def _member(server: ServerConfig, earlier: Member | None) -> Member:
+    """What a line says of one upstream, together with an earlier line that says something of it, too."""
+    member = Member(
+        weight=server.weight,
+        authorization=server.authorization,
+        max_conns=server.max_conns,
+        is_backup=server.is_backup,
+        slow_start_s=server.slow_start_s,
+        max_fails=server.max_fails,
+        fail_timeout_s=server.fail_timeout_s,
+    )
+    if earlier is None:
+        return member
+    weight = earlier.weight + server.weight
+    authorization = server.authorization or earlier.authorization
+    return replace(member, weight=weight, authorization=authorization, is_backup=member.is_backup and earlier.is_backup)
 
 
 def look_up(name: str) -> Addresses:
@@ -105,6 +125,7 @@ class Discovery:
     def _run(self, name: str, stop: threading.Event) -> None:
         """The thread of one name."""
         while not stop.is_set():
+            asked_at = time.monotonic()
             answer: Addresses | OSError
             try:
                 answer = self._lookup(name)
@@ -114,7 +135,9 @@ class Discovery:
                 self._loop.call_soon_threadsafe(self._take, name, stop, answer)
             except RuntimeError:  # the loop is closed
                 return
-            stop.wait(self._interval_s)
+            # Each second, not a second after each answer; but a resolver that is slower than that gets a pause too.
+            passed_s = time.monotonic() - asked_at
+            stop.wait(max(self._interval_s - passed_s, self._interval_s / 4))
 
     def _take(self, name: str, stop: threading.Event, answer: Addresses | OSError) -> None:
         if stop.is_set():

@@ -9,6 +9,7 @@ and no future. What is decided stands in values elsewhere: who may be chosen in 
 import logging
 import math
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from weakref import WeakKeyDictionary
 
@@ -22,24 +23,28 @@ from services.proxy.relay import Collecting, Passing, Relay, Splicing, take_pipe
 from services.proxy.reply_heads import REQUEST_ID_START, ReplyHead, ReplyHeads
 from services.proxy.request_body import RequestBody
 from services.proxy.retries import (
+    ALL_BUSY,
     NO_UPSTREAM,
+    WAITED_IN_VAIN,
     Failure,
     FailureKind,
+    Outcome,
     Resending,
     RetryBudget,
     counts_as_try,
+    is_from_connecting,
     may_retry,
     outcome_of,
 )
 from services.proxy.revocation import Oversight
 from services.proxy.rewriting import UPGRADE_FIELDS, HeaderPlan, request_head, wants_tunnel
 from services.proxy.tunnel import HANDOVER_TIMEOUT_S, TunnelUpgrade
-from services.proxy.upstreams import Pool, Upstream
+from services.proxy.upstreams import Pool, Ticket, Upstream
 from shared.httpcore.errors import HttpCoreError, HttpError
 from shared.httpcore.framing import LengthDecoder, response_body_decoder
 from shared.httpcore.message import Request, Response
 from shared.httpcore.net.replying import ReplySide
-from shared.httpcore.serializing import BODILESS, serialize_fields
+from shared.httpcore.serializing import BODILESS, serialize_field, serialize_fields
 
 _log = logging.getLogger("weaprous.proxy.forward")
 
@@ -79,7 +84,7 @@ class Forwarding(Attempt):
 
     __slots__ = (
         "_destination", "_forwarder", "_is_head_out", "_last_failure", "_must_be_fresh", "_relay",
-        "_reply", "_target", "_tried",
+        "_reply", "_target", "_ticket", "_tried",
     )  # fmt: skip
 
     _reply: ReplyHead
@@ -94,6 +99,7 @@ class Forwarding(Attempt):
         self._last_failure: Failure | None = None
         self._must_be_fresh = False
         self._relay: Relay | None = None
+        self._ticket: Ticket | None = None  # while it waits for a place
         self._is_head_out = False
         fields = request.fields
         if fields.is_chunked or fields.content_length:
@@ -119,6 +125,8 @@ class Forwarding(Attempt):
 
     def abandon(self) -> None:
         """See Deferred: the upstream is freed at once."""
+        if self._ticket is not None:
+            self._ticket.leave()
         self._stop_relay()
         self._free(reuse=False)
         self.stage = Stage.OVER
@@ -126,12 +134,34 @@ class Forwarding(Attempt):
     # --- choosing, and choosing again --------------------------------------------------------------------------
 
     def _try_one(self) -> None:
-        upstream = self.pool.choose(self._tried)
+        upstream = self.pool.choose(self._tried, self.request)
         if upstream is not None:
             self._go_to(upstream, fresh=self._must_be_fresh)
+        elif self.pool.is_full(self._tried):
+            self._wait_for_place()
+        else:
+            failure = self._last_failure
+            self._give_up(outcome_of(failure) if failure is not None else NO_UPSTREAM)
+
+    def _wait_for_place(self) -> None:
+        ticket = self.pool.queue.join(monotonic())
+        if ticket is None:
+            self._give_up(ALL_BUSY)
             return
-        failure = self._last_failure
-        outcome = outcome_of(failure) if failure is not None else NO_UPSTREAM
+        ticket.on_place = partial(self.guard, self._take_place)
+        ticket.on_timeout = partial(self._give_up, WAITED_IN_VAIN)
+        self._ticket = ticket
+
+    def _take_place(self) -> None:
+        self._ticket = None
+        upstream = self.pool.choose(self._tried, self.request)
+        if upstream is not None:
+            self._go_to(upstream, fresh=self._must_be_fresh)
+        else:
+            self._give_up(ALL_BUSY)
+
+    def _give_up(self, outcome: Outcome) -> None:
+        self._ticket = None
         self._answer(failure_response(self.request, outcome, "upstream"))
 
     def _on_failure(self, failure: Failure) -> None:
@@ -139,8 +169,10 @@ class Forwarding(Attempt):
         upstream, pool = self.upstream, self.pool
         self._last_failure = failure
         self._must_be_fresh = True
-        if failure.kind in (FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT):
+        if is_from_connecting(failure):
             pool.note_failure(upstream, monotonic(), failure.detail)
+        elif counts_as_try(failure):
+            pool.note_broken(upstream, monotonic(), failure.detail, self.began_at)
         if counts_as_try(failure):
             self._tried = (*self._tried, upstream)
             self._tell(upstream, failure)
@@ -148,7 +180,7 @@ class Forwarding(Attempt):
             self._forwarder.metrics.count_retry(pool)
             self._try_one()
         else:
-            self._answer(failure_response(self.request, outcome_of(failure), "upstream"))
+            self._give_up(outcome_of(failure))
 
     def _tell(self, upstream: Upstream, failure: Failure) -> None:
         upstream.last_problem = failure.detail
@@ -199,7 +231,9 @@ class Forwarding(Attempt):
     def _on_head(self, head: ReplyHead, data: bytes) -> None:
         self.stage = Stage.REPLYING
         self._reply = head
-        self._forwarder.metrics.count_reply(self.upstream, self.pool, head.status)
+        upstream, pool, now = self.upstream, self.pool, monotonic()
+        self._forwarder.metrics.count_reply(upstream, pool, head.status)
+        pool.note_reply(upstream, head.status, now, now - self.began_at)
         is_head = self.request.method == "HEAD"
         if head.is_sized and not is_head:
             assert head.content_length is not None
@@ -250,9 +284,11 @@ class Forwarding(Attempt):
         self._is_head_out = True
         start, lines = head.start, head.field_lines
         oversight = self._destination.oversight
+        if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(request, self.upstream)):
+            lines += serialize_field(*cookie).encode("latin-1")
         if oversight is not None or client.server.router.alters_replies:
-            lines = self._decorated(head, oversight)
-        elif head.whole is not None and not is_chunked and not connection:  # nearly always
+            lines = self._decorated(head, lines, oversight)
+        elif head.whole is not None and lines is head.field_lines and not is_chunked and not connection:
             return b"%b%b\r\n\r\n" % (head.whole, request.id.encode("ascii"))
         if not head.has_date:
             lines += b"Date: %b\r\n" % client.server.http_date(monotonic()).encode("ascii")
@@ -260,9 +296,9 @@ class Forwarding(Attempt):
             lines += b"Transfer-Encoding: chunked\r\n"
         return b"%b%b%b%b%b\r\n\r\n" % (start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
 
-    def _decorated(self, head: ReplyHead, oversight: Oversight | None) -> bytes:
+    def _decorated(self, head: ReplyHead, lines: bytes, oversight: Oversight | None) -> bytes:
         """The field lines as the hooks leave them, which know nothing of lines."""
-        response = Response(head.status, b"", None, field_pairs(head.field_lines))
+        response = Response(head.status, b"", None, field_pairs(lines))
         if oversight is not None:
             oversight.decorate(self.request, response)
         self.client.server.router.decorate(self.request, response)
@@ -300,6 +336,7 @@ class Forwarding(Attempt):
             kind = FailureKind.BAD_REPLY if is_broken else kind
             self._fail(Failure(kind, f"cut short inside the reply: {detail}", has_reply_begun=True))
             return
+        self.pool.note_broken(self.upstream, monotonic(), f"a reply was cut short: {detail}", self.began_at)
         extra = {"upstream": self.upstream.name, "reason": detail, "request_id": self.request.id}
         _log.warning("a reply was cut short", extra=extra)
         self._cut(detail, sent_bytes)

@@ -6,8 +6,10 @@ know nothing of each other; they meet here.
 """
 
 import asyncio
+import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from services.proxy.config_values import LocationConfig, PoolConfig, ProxyConfig
@@ -23,16 +25,29 @@ MAX_KEPT_PATH = 256  # characters
 
 
 class Place(NamedTuple):
-    """Where a request goes, and by which rule."""
+    """Where a request goes, and by which rule. `needs_look`: perhaps it is answered here (see `answers`)."""
 
-    destination: Destination
+    destination: Destination | None  # None: it always is
     route: Route
+    needs_look: bool
+
+
+TICK_S = 0.1
 
 
 class Gateway:
-    """The proxy as its configuration has it. `tell` hears of everything that happens to an upstream."""
+    """The proxy as its configuration has it. `tell` hears of everything that happens to an upstream.
 
-    def __init__(self, exchanges: ExchangeTable, tell: Publish, lookup: Lookup = look_up) -> None:
+    `sticky_key` signs the cookies of sticky pools; None: one for the life of this process.
+    """
+
+    def __init__(
+        self,
+        exchanges: ExchangeTable,
+        tell: Publish,
+        lookup: Lookup = look_up,
+        sticky_key: bytes | None = None,
+    ) -> None:
         self.config = ProxyConfig((), ())
         self.table = RouteTable(self.config)
         self.pools: dict[str, Pool] = {}
@@ -40,7 +55,10 @@ class Gateway:
         self._destinations: dict[int, Destination] = {}  # by the id of a location of `config`
         self._exchanges = exchanges
         self._tell = tell
+        self._sticky_key = sticky_key or os.urandom(32)
         self._annotations: Mapping[Address, Annotation] = {}
+        self.heard_at: Callable[[], float | None] = lambda: None  # when the tracker last answered
+        self._tick_timer: asyncio.TimerHandle | None = None
         self._discovery = Discovery(self._on_addresses, lookup)
         self._health = HealthChecks()
         self._is_sync_due = False
@@ -53,6 +71,15 @@ class Gateway:
         await self._discovery.watch(names)
         self._take_over(config)
         self._discovery.keep_only(names)
+        if self._tick_timer is None:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Slow starts, ejections and waiting requests go by time."""
+        now, heard_at = time.monotonic(), self.heard_at()
+        for pool in self.pools.values():
+            pool.tick(now, heard_at)
+        self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _take_over(self, config: ProxyConfig) -> None:
         table = RouteTable(config)
@@ -63,6 +90,7 @@ class Gateway:
         for name, pool in before.items():
             if name not in self.pools:
                 pool.set_members({}, time.monotonic())
+                pool.queue.expire(math.inf)
         for pool in self.pools.values():
             self._update_members(pool)
         self._sync_health_soon()
@@ -70,7 +98,7 @@ class Gateway:
     def _pool_for(self, config: PoolConfig) -> Pool:
         pool = self.pools.get(config.name)
         if pool is None:
-            return Pool(config, self.on_event)
+            return Pool(config, self.on_event, self._sticky_key)
         pool.configure(config, time.monotonic())
         return pool
 
@@ -86,7 +114,9 @@ class Gateway:
         decision = self.table.find(host, raw_path)
         if not isinstance(decision, Route):
             return decision
-        place = Place(self._destination(decision.location), decision)
+        location = decision.location
+        destination = self._destination(location) if location.answer is None else None
+        place = Place(destination, decision, location.answer is not None or bool(location.settings.address_rules))
         if len(raw_path) <= MAX_KEPT_PATH:
             if len(self._places) >= MAX_KEPT_PLACES:
                 self._places.clear()
@@ -112,6 +142,8 @@ class Gateway:
 
     async def close(self) -> None:
         """Nothing is looked up or checked any more."""
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
         self._discovery.keep_only(())
         await self._health.stop()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from services.proxy.access import Access, Visitor
+from services.proxy.answers import own_answer
 from services.proxy.forward import Destination, Forwarder, Forwarding
 from services.proxy.gateway import Gateway, Place
 from services.proxy.mesh import Mesh
@@ -44,7 +45,10 @@ class SiteHandler:
         except BadPathError as error:
             raise HttpError(400, "bad_path", str(error)) from None
         if type(found) is Place:
-            destination, route = found
+            destination, route, needs_look = found
+            if needs_look and (answer := own_answer(request, route.location)) is not None:
+                return answer
+            assert destination is not None
             target = request.target
             if route.location.uri is not None:
                 target = upstream_target(target, request.query, route)

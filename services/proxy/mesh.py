@@ -89,6 +89,10 @@ class Mesh:
         except TimeoutError:
             pass
 
+    def heard_at(self) -> float | None:
+        """When the tracker last answered, by the monotonic clock; None: never. It does so every 30 s without news."""
+        return self._client.heard_at
+
     @property
     def pools(self) -> list[Pool]:
         """The tracker's pool and those of the peers asked so far."""

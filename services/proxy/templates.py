@@ -43,6 +43,14 @@ def _proxy_add_x_forwarded_for(facts: RequestFacts) -> str:
     return ", ".join([*earlier, facts.request.remote_ip])
 
 
+def _argument(query: str, prefix: str) -> str:
+    """As it was sent: decoded it could hold a line end."""
+    for part in query.split("&"):
+        if part.startswith(prefix):
+            return part[len(prefix) :]
+    return ""
+
+
 def _uri(facts: RequestFacts) -> str:
     return facts.request.raw_path
 
@@ -62,8 +70,10 @@ VARIABLES: dict[str, Render] = {
 }
 # What stays the same for as long as a client repeats its fields; all others are rendered for each request.
 STEADY = frozenset({"host", "remote_addr", "remote_port", "proxy_add_x_forwarded_for", "scheme"})
-# Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`.
-PREFIXES = ("http_", "cookie_")
+STEADY_PREFIXES = ("http_", "cookie_")
+# Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`, `$arg_q` what follows `q=`
+# in the query.
+PREFIXES = (*STEADY_PREFIXES, "arg_")
 
 _PART = re.compile(
     r"\$(?:\{(?P<braced>[A-Za-z0-9_]+)\}|(?P<bare>[A-Za-z0-9_]+))|(?P<stray>\$)|(?P<text>[^$]+)", re.DOTALL
@@ -103,7 +113,7 @@ def parse_template(text: str) -> Template:
             raise TemplateError("got a '$' that begins no variable's name")
         name = match["braced"] or match["bare"]
         parts.append(_variable(name) if name else match["text"])
-        is_steady = is_steady and (not name or name in STEADY or name.startswith(PREFIXES))
+        is_steady = is_steady and (not name or name in STEADY or name.startswith(STEADY_PREFIXES))
     return Template(text, tuple(parts), is_steady)
 
 
@@ -116,4 +126,7 @@ def _variable(name: str) -> Render:
     if name.startswith("cookie_") and len(name) > 7:
         cookie_name = name[7:]
         return lambda facts: facts.request.cookies.get(cookie_name, "")
+    if name.startswith("arg_") and len(name) > 4:
+        prefix = name[4:] + "="
+        return lambda facts: _argument(facts.request.query, prefix)
     raise TemplateError(f"there is no variable ${name}")

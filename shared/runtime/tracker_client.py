@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,7 @@ class TrackerClient:
         if key is not None:
             self._headers.append(("X-Tracker-Key", key.decode("ascii")))
         self._failures = 0  # exchanges that failed since the last one that worked
+        self.heard_at: float | None = None  # when the tracker last answered, by the monotonic clock; None: never
 
     async def register(self, lease: Mapping[str, Any]) -> dict[str, Any]:
         """The entry that the tracker lists from now on; its `ttl` is the one granted, in seconds."""
@@ -166,6 +168,7 @@ class TrackerClient:
         return TrackerUnavailable(why)
 
     def _note_answer(self) -> None:
+        self.heard_at = time.monotonic()
         if self._failures >= _FAILURES_BEFORE_LOST:
             _log.info("the tracker is found again", extra={"tracker": self.base_url})
         self._failures = 0

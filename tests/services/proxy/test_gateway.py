@@ -17,7 +17,8 @@ from services.proxy.forward import Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.handlers import SiteHandler
 from services.proxy.proxy_metrics import ProxyMetrics
-from services.proxy.upstreams import Address, Annotation, PoolEvent
+from services.proxy.upstreams import Address, Annotation, PoolEvent, State
+from shared.httpcore.message import Request
 from shared.httpcore.net.server import Server, bind_listener
 from shared.httpcore.routing import Router
 from shared.runtime.metrics import MetricsRegistry
@@ -249,5 +250,47 @@ def test_checks_follow_the_configuration(replicas: list[Upstream], monkeypatch: 
             count = len(replicas[0].requests)
             await asyncio.sleep(0.2)
             assert len(replicas[0].requests) == count
+
+    run(story, monkeypatch)
+
+
+def test_a_reload_keeps_who_is_ejected_and_whom_a_cookie_binds_to(
+    replicas: list[Upstream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PLAIN.replace("resolve;", "resolve; sticky cookie route; {more}")
+
+    async def story() -> None:
+        port = replicas[0].port
+        names = FakeNames("127.0.0.1", "127.0.0.2")
+        async with bench(text.format(port=port, more="ejection fails=1 time=1h;"), names) as proxy:
+            pool = proxy.gateway.pools["p"]
+            first, second = pool.upstreams
+            pool.note_broken(first, 0.0, "cut")
+            assert first.state is State.EJECTED
+            request = Request("GET", "/")
+            cookie = pool.sticky_cookie(request, second)
+            await proxy.gateway.apply(parse_config(text.format(port=port, more="slow_start 5s;")))
+            assert proxy.gateway.pools["p"] is pool
+            assert (first.state, pool.candidates()) == (State.EJECTED, (second,))
+            assert cookie is not None
+            assert pool.sticky_cookie(request, second) == cookie
+
+    run(story, monkeypatch)
+
+
+def test_whoever_waits_for_a_pool_that_is_no_more_is_told(
+    replicas: list[Upstream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "pool p {{ server 127.0.0.1:{port} max_conns=1; queue 1; }} host * {{ proxy_pass http://p; }}"
+
+    async def story() -> None:
+        async with bench(text.format(port=replicas[0].port), FakeNames()) as proxy:
+            told: list[str] = []
+            ticket = proxy.gateway.pools["p"].queue.join(0.0)
+            assert ticket is not None
+            ticket.on_place = lambda: told.append("place")
+            ticket.on_timeout = lambda: told.append("timeout")
+            await proxy.gateway.apply(parse_config("host * { return 204; }"))
+            assert told == ["timeout"]
 
     run(story, monkeypatch)
