@@ -56,6 +56,8 @@ class Choice:
         if not candidates:
             return None
         chosen = self._sticky.find(request) if self._sticky is not None and request is not None else None
+        if len(candidates) == 1:
+            chosen = candidates[0]  # the only one, whatever the policy
         if chosen is None or chosen in tried or chosen.is_full:
             chosen = self.policy.choose(candidates, request)
             if chosen.is_full:
