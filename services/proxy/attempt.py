@@ -51,32 +51,29 @@ class Attempt(Deferred):
         "request_body", "settings", "stage", "upstream",
     )  # fmt: skip
 
+    # `Forwarding` sets all of these at once: a call the less for each request.
+    request: Request
+    pool: Pool
+    settings: ForwardSettings
     client: ReplySide
     upstream: Upstream
-
-    def __init__(
-        self, request: Request, pool: Pool, settings: ForwardSettings, table: ExchangeTable, heads: ReplyHeads
-    ) -> None:
-        self.request = request
-        self.pool = pool
-        self.settings = settings
-        self.stage = Stage.CHOOSING
-        self.connection: UpstreamConnection | None = None
-        self.request_body: RequestBody | None = None
-        self.deadline = math.inf  # the table's sweep calls `expire` after it
-        self.has_timed_out = False
-        self.began_at = 0.0  # at this upstream, by the monotonic clock
-        self._table = table
-        self._heads = heads
-        self._buffer = b""  # of a head that is not whole
-        self._scanned = 0  # bytes of it
-        self._dial: Dial | None = None
-        self._sender: BodySender | None = None
-        self._interim_count = 0
-        self._is_reused = False
-        self._is_begun = False  # the request was begun to be sent
-        self._is_sent = False  # all of it, its body included
-        self._mark: int | None = None
+    stage: Stage
+    connection: UpstreamConnection | None
+    request_body: RequestBody | None
+    deadline: float  # the table's sweep calls `expire` after it
+    has_timed_out: bool
+    began_at: float  # at this upstream, by the monotonic clock
+    _table: ExchangeTable
+    _heads: ReplyHeads
+    _buffer: bytes  # of a head that is not whole
+    _scanned: int  # bytes of it
+    _dial: Dial | None
+    _sender: BodySender | None
+    _interim_count: int
+    _is_reused: bool  # the connection was used before
+    _is_begun: bool  # the request was begun to be sent
+    _is_sent: bool  # all of it, its body included
+    _mark: int | None  # bytes that the upstream had acknowledged before
 
     # --- what `Forwarding` fills in ----------------------------------------------------------------------------
 

@@ -184,7 +184,7 @@ class IdleConnections:
         self._max_per_upstream = max_per_upstream
         self._idle_s = idle_s
         self.by_upstream: dict[Upstream, list[UpstreamConnection]] = {}
-        self._now = monotonic()  # as of the last sweep, which is exact enough
+        self.now = monotonic()  # as of the last sweep, which is exact enough
 
     def put(self, connection: UpstreamConnection) -> None:
         """Kept, unless as many wait already."""
@@ -195,7 +195,7 @@ class IdleConnections:
             connection.close()
             return
         connection.user = None
-        connection.idle_since = self._now
+        connection.idle_since = self.now
         if not connection.is_reading:
             connection.set_reading(True)
         waiting.append(connection)
@@ -214,7 +214,7 @@ class IdleConnections:
 
     def sweep(self, now: float) -> bool:
         """Closes what nobody has asked for in a while; whether any are left. The oldest are first in their lists."""
-        self._now = now
+        self.now = now
         for upstream, waiting in list(self.by_upstream.items()):
             while waiting and waiting[0].idle_since + self._idle_s <= now:
                 waiting.pop(0).close()

@@ -96,7 +96,7 @@ class ExchangeTable:
             pool.forget_gone()
         elif kept is not None:
             self.idle.put(kept)
-        pool.note_ended(upstream, monotonic())  # whoever waits for a place may be at this connection now
+        pool.note_ended(upstream, self.idle.now)  # whoever waits for a place may be at this connection now
 
     def _sweep(self) -> None:
         """One look, ten times a second, at every exchange's deadline; none while nothing is under way or kept."""

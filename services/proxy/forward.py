@@ -91,7 +91,17 @@ class Forwarding(Attempt):
 
     def __init__(self, forwarder: Forwarder, request: Request, destination: Destination, target: str) -> None:
         """`target` is the request-target for the upstream. HttpError for a body that is too large."""
-        super().__init__(request, destination.pool, destination.settings, forwarder.exchanges, forwarder.heads)
+        self.request = request
+        self.pool = destination.pool
+        self.settings = destination.settings
+        self.stage = Stage.CHOOSING
+        self.connection = self.request_body = self._dial = self._sender = self._mark = None
+        self.deadline = math.inf
+        self.has_timed_out = self._is_begun = self._is_sent = False
+        self._buffer = b""
+        self._scanned = self._interim_count = 0
+        self._table = forwarder.exchanges
+        self._heads = forwarder.heads
         self._forwarder = forwarder
         self._destination = destination
         self._target = target

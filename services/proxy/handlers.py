@@ -38,8 +38,6 @@ class SiteHandler:
 
     def handle(self, request: Request) -> Response:
         """The upstream's reply; 421 for an unknown host, 404 where no location takes the path."""
-        if request.target == "*":  # OPTIONS * asks about this server (RFC 9110 §9.3.7)
-            return Response(204)
         try:
             found = self._gateway.find(request.host, request.raw_path)
         except BadPathError as error:

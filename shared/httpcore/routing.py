@@ -13,6 +13,9 @@ from urllib.parse import unquote
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 
+MAX_STRANGE_PATHS = 2048
+MAX_STRANGE_PATH = 256  # characters
+
 PlainHandler = Callable[[Request], Response]
 AsyncHandler = Callable[[Request], Awaitable[Response]]
 Handler = PlainHandler | AsyncHandler
@@ -72,6 +75,7 @@ class Router:
         self._tree = _Node()
         self._before: list[BeforeHook] = []
         self._after: list[AfterHook] = []
+        self._strange: set[str] = set()  # paths that no route matches
         self.alters_replies = False  # whether there are after hooks, to whom each reply must be shown
         self._fallback: Route | None = None
         self._error_page: ErrorPage | None = None
@@ -83,6 +87,7 @@ class Router:
         if method in methods:
             raise ValueError(f"{method} {path} has a handler already")
         methods[method] = route
+        self._strange.clear()
         self.routes.append((method, path))
 
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
@@ -126,12 +131,17 @@ class Router:
         for hook in self._before:
             if (reply := hook(request)) is not None:
                 return reply
-        methods = self._exact.get(request.raw_path) or self._match(request)
+        raw_path = request.raw_path
+        if raw_path in self._strange:
+            assert self._fallback is not None
+            return self._fallback
+        methods = self._exact.get(raw_path) or self._match(request)
         if methods is None and request.target == "*":  # RFC 9110 §9.3.7: about the server itself
             return Response(204)
         if methods is None:
             if self._fallback is None:
-                raise HttpError(404, "not_found", f"there is nothing at {request.raw_path[:200]}")
+                raise HttpError(404, "not_found", f"there is nothing at {raw_path[:200]}")
+            self._remember_strange(raw_path)
             return self._fallback
         method = request.method
         route = methods.get(method) or methods.get("*") or (methods.get("GET") if method == "HEAD" else None)
@@ -167,12 +177,14 @@ class Router:
                 node = node.parameter
         return node.methods
 
+    def _remember_strange(self, raw_path: str) -> None:
+        """Where nearly all is the fallback's, as in a proxy, the paths of late are not looked for again."""
+        if len(raw_path) <= MAX_STRANGE_PATH:
+            if len(self._strange) >= MAX_STRANGE_PATHS:
+                self._strange.clear()
+            self._strange.add(raw_path)
+
     def _match(self, request: Request) -> dict[str, Route] | None:
-        tree, raw_path = self._tree, request.raw_path
-        if not (
-            tree.parameter or tree.rest_methods or "%" in raw_path or raw_path[1:].partition("/")[0] in tree.by_text
-        ):
-            return None  # most of what a fallback is for
         try:
             path = request.path
         except HttpError:
