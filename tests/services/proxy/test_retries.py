@@ -6,10 +6,15 @@ import pytest
 
 from services.proxy.config_values import RetryCause
 from services.proxy.retries import (
+    BUDGET_FLOOR,
+    BUDGET_FLOOR_PER_S,
+    BUDGET_MAX,
+    BUDGET_SHARE,
     Delivery,
     Failure,
     FailureKind,
     Resending,
+    RetryBudget,
     counts_as_try,
     may_retry,
     outcome_of,
@@ -101,3 +106,39 @@ def test_the_client_learns_a_status_and_a_code_but_no_address(kind: FailureKind,
 def test_a_stale_connection_is_no_try() -> None:
     assert not counts_as_try(closed(stale=True))
     assert counts_as_try(closed())
+
+
+# --- the budget --------------------------------------------------------------------------------------------
+
+
+def test_with_little_traffic_the_floor_allows_some_and_refills_slowly() -> None:
+    budget = RetryBudget(0, 0.0)
+    allowed = sum(budget.withdraw(0, 0.0) for _ in range(1000))
+    assert allowed == BUDGET_FLOOR
+    assert not budget.withdraw(0, 0.5 / BUDGET_FLOOR_PER_S)
+    assert budget.withdraw(0, 1.5 / BUDGET_FLOOR_PER_S)
+    assert sum(budget.withdraw(0, 1e6) for _ in range(1000)) == BUDGET_FLOOR, "no more is saved up by waiting"
+
+
+def test_with_much_traffic_a_share_of_it_may_be_sent_again() -> None:
+    budget = RetryBudget(0, 0.0)
+    while budget.withdraw(0, 0.0):
+        pass
+    assert sum(budget.withdraw(1000, 0.0) for _ in range(1000)) == 1000 * BUDGET_SHARE
+    assert sum(budget.withdraw(10**9, 0.0) for _ in range(10_000)) == BUDGET_MAX
+
+
+def test_an_outage_under_load_multiplies_requests_by_no_more_than_the_share() -> None:
+    budget, requests, again = RetryBudget(0, 0.0), 0, 0
+    for tick in range(60_000):  # a minute of 1,000 requests a second that all fail
+        requests += 1
+        if budget.withdraw(requests, tick / 1000):
+            again += 1
+            requests += 1
+    assert again < 0.3 * 60_000 + BUDGET_FLOOR
+
+
+def test_members_that_leave_with_their_counts_take_nothing_away() -> None:
+    budget = RetryBudget(1000, 0.0)
+    assert budget.withdraw(10, 0.0)
+    assert budget.withdraw(20, 0.0)
