@@ -1,14 +1,14 @@
-"""What the proxy says of itself: `/_proxy/status` and `/_proxy/explain`, as values for JSON. Reads, changes
+"""What the proxy says of itself in `/_proxy/status`: hosts, pools and upstreams as values for JSON. Reads, changes
 nothing.
 """
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from services.proxy.config_values import ForwardSettings, HealthCheckConfig, HealthKind, HostConfig, LocationConfig
-from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect, upstream_target
-from services.proxy.upstreams import Pool, State, Upstream
+from services.proxy.proxy_metrics import ProxyMetrics
+from services.proxy.standing import TROUBLES, is_in_use, standing_of, why_not_in_use
+from services.proxy.upstreams import Pool, Upstream
 
 Json = dict[str, Any]
 
@@ -45,13 +45,15 @@ def _describe_settings(settings: ForwardSettings) -> Json:
     }
 
 
-def describe_pool(pool: Pool, now: float) -> Json:
+def describe_pool(pool: Pool, metrics: ProxyMetrics, now: float) -> Json:
     """A pool and its upstreams; `now` is the clock that states are dated by."""
     return {
         "name": pool.name,
         "policy": pool.config.policy.value,
         "health_check": _describe_check(pool.health_check),
-        "upstreams": [describe_upstream(upstream, now) for upstream in pool.upstreams],
+        "candidates": [upstream.name for upstream in pool.candidates()],
+        "retries": metrics.retries(pool),
+        "upstreams": [describe_upstream(upstream, metrics, now) for upstream in pool.upstreams],
     }
 
 
@@ -69,11 +71,16 @@ def _describe_check(check: HealthCheckConfig) -> Json:
     return description
 
 
-def describe_upstream(upstream: Upstream, now: float) -> Json:
-    """One upstream: its state, for how long, and its counters since it came."""
+def describe_upstream(upstream: Upstream, metrics: ProxyMetrics, now: float) -> Json:
+    """One upstream: its state, for how long, and its counters since it came. Latencies are those of the last five
+    minutes, from the choice to the head of the reply; None where there was none.
+    """
     return {
         "upstream": upstream.name,
         "state": upstream.state.value,
+        "standing": standing_of(upstream),
+        "in_use": is_in_use(upstream),
+        "why_not_in_use": why_not_in_use(upstream),
         "state_for_s": round(now - upstream.changed_at, 3),
         "draining": upstream.annotation.is_draining,
         "load": upstream.annotation.load,
@@ -84,66 +91,33 @@ def describe_upstream(upstream: Upstream, now: float) -> Json:
         "failed_attempts": dict(sorted(upstream.problems.items())),
         "failures_in_a_row": upstream.failures,
         "last_problem": upstream.last_problem or None,
+        "ejections": dict(sorted(metrics.ejections(upstream).items())),
+        "latency_s": {f"p{quantile * 100:g}": _rounded(value) for quantile, value in metrics.latency(upstream).items()},
     }
 
 
-def explain(table: RouteTable, pools: Mapping[str, Pool], host: str, path: str) -> Json:
-    """Which rule takes a request for this Host and path, which upstreams it may go to, and which is next
-    and why.
-    """
-    answer: Json = {"host": host, "path": path}
-    raw_path, _, query = path.partition("?")
-    try:
-        decision = table.find(host.lower(), raw_path)
-    except BadPathError as error:
-        return answer | {"answer": {"status": 400, "code": "bad_path", "why": str(error)}}
-    if isinstance(decision, NoRoute):
-        return answer | {"answer": _refusal(decision)}
-    if isinstance(decision, SlashRedirect):
-        why = "a location has this path with a slash at its end"
-        return answer | {"answer": {"status": 301, "location": decision.location, "why": why}}
-    return answer | _explain_route(decision, pools[decision.location.pool], path, query)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
-def _refusal(decision: NoRoute) -> Json:
-    if decision.is_host_known:
-        return {"status": 404, "code": "no_location", "why": "no location of this host takes the path"}
-    return {"status": 421, "code": "misdirected_host", "why": "no host block has this name, and none is for the rest"}
+def find_problems(pools: Iterable[Pool], now: float) -> list[Json]:
+    """What is wrong with upstreams, the worst first: a `critical` one has nobody fit left, a `warning` has others."""
+    found = [problem for pool in pools for problem in _problems_of(pool, now)]
+    return sorted(found, key=lambda problem: problem["severity"] != "critical")
 
 
-def _explain_route(route: Route, pool: Pool, path: str, query: str) -> Json:
-    location = route.location
-    candidates = pool.candidates()
-    # A copy of the policy, so that asking changes nobody's turn.
-    chosen = copy.copy(pool.policy).choose(candidates) if candidates else None
-    return {
-        "rule": {
-            "host": route.rule_name,
-            "host_line": route.host.line,
-            "location": location.prefix,
-            "is_exact": location.is_exact,
-            "location_line": location.line,
-        },
-        "upstream_target": upstream_target(path, query, route),
-        "pool": pool.name,
-        "policy": pool.config.policy.value,
-        "candidates": [candidate.name for candidate in candidates],
-        "left_out": list(_left_out(pool, candidates)),
-        "chosen": chosen.name if chosen is not None else None,
-        "why": pool.policy.reason if chosen is not None else "there is no upstream",
-    }
-
-
-def _left_out(pool: Pool, candidates: Iterable[Upstream]) -> Iterable[Json]:
-    present = set(candidates)
+def _problems_of(pool: Pool, now: float) -> Iterator[Json]:
+    fit = [upstream for upstream in pool.upstreams if is_in_use(upstream)]
+    if not fit:
+        count = len(pool.upstreams)
+        message = "no upstream is known" if not count else f"none of its {count} upstreams is fit for new requests"
+        yield {"severity": "critical", "pool": pool.name, "upstream": None, "message": message}
     for upstream in pool.upstreams:
-        if upstream not in present:
-            yield {"upstream": upstream.name, "why": _why_left_out(upstream)}
-
-
-def _why_left_out(upstream: Upstream) -> str:
-    if upstream.state is State.UP:
-        return "it drains"
-    if upstream.state is State.DOWN:
-        return f"it is down: {upstream.last_problem}"
-    return "it has not passed a check yet" if upstream.state is State.JOINING else "it is gone"
+        if standing_of(upstream) in TROUBLES:
+            yield {
+                "severity": "warning" if fit else "critical",
+                "pool": pool.name,
+                "upstream": upstream.name,
+                "message": why_not_in_use(upstream),
+                "for_s": round(now - upstream.changed_at, 3),
+            }

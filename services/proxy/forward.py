@@ -126,11 +126,12 @@ class Forwarder:
     async def _exchange(self, story: _Story, exchange: Exchange) -> Response:
         request, destination = story.request, story.destination
         settings = destination.settings
+        begun_at = time.monotonic()
         await connect(exchange, self._exchanges, settings.connect_timeout_s, fresh=story.must_be_fresh)
         destination.pool.note_connected(exchange.upstream, time.monotonic())
         is_tunnel = wants_tunnel(request)
         head = await ask(exchange, _upstream_request(story, exchange.upstream, is_tunnel), settings)
-        self._metrics.count_reply(exchange.upstream, destination.pool, head.status)
+        self._metrics.count_reply(exchange.upstream, destination.pool, head.status, time.monotonic() - begun_at)
         if head.status == 101:
             return _tunnel(exchange, head, is_asked_for=is_tunnel)
         try:
