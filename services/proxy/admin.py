@@ -7,8 +7,9 @@ from typing import Any
 
 from services.proxy.config_values import ForwardSettings, HealthCheckConfig, HealthKind, HostConfig, LocationConfig
 from services.proxy.proxy_metrics import ProxyMetrics
-from services.proxy.standing import TROUBLES, is_in_use, standing_of, why_not_in_use
-from services.proxy.upstreams import Pool, Upstream
+from services.proxy.standing import FIT, IN_USE, TROUBLES, standing_of, why_not_in_use
+from services.proxy.upstream_states import FULL_SHARE
+from services.proxy.upstreams import Pool, State, Upstream
 
 Json = dict[str, Any]
 
@@ -27,7 +28,8 @@ def describe_location(location: LocationConfig) -> Json:
     return {
         "path": location.prefix,
         "is_exact": location.is_exact,
-        "pool": location.pool,
+        "pool": location.pool or None,
+        "answer": location.answer.status if location.answer is not None else None,
         "proxy_pass_path": location.uri,
         "line": location.line,
         "settings": _describe_settings(location.settings),
@@ -53,6 +55,8 @@ def describe_pool(pool: Pool, metrics: ProxyMetrics, now: float) -> Json:
         "health_check": _describe_check(pool.health_check),
         "candidates": [upstream.name for upstream in pool.candidates()],
         "retries": metrics.retries(pool),
+        "waiting": len(pool.queue),
+        "max_waiting": pool.config.queue.size if pool.config.queue is not None else 0,
         "upstreams": [describe_upstream(upstream, metrics, now) for upstream in pool.upstreams],
     }
 
@@ -78,13 +82,17 @@ def describe_upstream(upstream: Upstream, metrics: ProxyMetrics, now: float) -> 
     return {
         "upstream": upstream.name,
         "state": upstream.state.value,
-        "standing": standing_of(upstream),
-        "in_use": is_in_use(upstream),
-        "why_not_in_use": why_not_in_use(upstream),
+        "standing": standing_of(upstream, now),
+        "in_use": standing_of(upstream, now) in IN_USE,
+        "why_not_in_use": why_not_in_use(upstream, now),
         "state_for_s": round(now - upstream.changed_at, 3),
         "draining": upstream.annotation.is_draining,
         "load": upstream.annotation.load,
         "weight": upstream.weight,
+        "share_now": upstream.share / FULL_SHARE,
+        "max_conns": upstream.max_conns or None,
+        "backup": upstream.member.is_backup,
+        "ejected_for_s": round(max(0.0, upstream.ejected_until - now), 3) if upstream.state is State.EJECTED else None,
         "in_flight": upstream.in_flight,
         "requests": upstream.requests,
         "replies": dict(sorted(upstream.replies.items())),
@@ -107,17 +115,20 @@ def find_problems(pools: Iterable[Pool], now: float) -> list[Json]:
 
 
 def _problems_of(pool: Pool, now: float) -> Iterator[Json]:
-    fit = [upstream for upstream in pool.upstreams if is_in_use(upstream)]
+    fit = [upstream for upstream in pool.upstreams if standing_of(upstream, now) in FIT]
     if not fit:
         count = len(pool.upstreams)
         message = "no upstream is known" if not count else f"none of its {count} upstreams is fit for new requests"
         yield {"severity": "critical", "pool": pool.name, "upstream": None, "message": message}
+    if pool.queue:
+        message = f"{len(pool.queue)} requests wait for a free place: all upstreams are full"
+        yield {"severity": "warning", "pool": pool.name, "upstream": None, "message": message}
     for upstream in pool.upstreams:
-        if standing_of(upstream) in TROUBLES:
+        if standing_of(upstream, now) in TROUBLES:
             yield {
                 "severity": "warning" if fit else "critical",
                 "pool": pool.name,
                 "upstream": upstream.name,
-                "message": why_not_in_use(upstream),
+                "message": why_not_in_use(upstream, now),
                 "for_s": round(now - upstream.changed_at, 3),
             }

@@ -116,6 +116,7 @@ class Console:
                 "file": str(reloader.path),
                 "version": reloader.version,
                 "loaded_at": round(reloader.loaded_at, 3),
+                "warnings": list(reloader.warnings),
                 "refused": list(reloader.refused.mistakes) if reloader.refused is not None else None,
             },
             "connections": self._lifecycle.connection_count,
@@ -130,7 +131,8 @@ class Console:
 
     def _handle_explain(self, request: Request, _: Visitor) -> Response:
         gateway = self._parts.gateway
-        return Response.json(explain(gateway.table, gateway.pools, parse_question(request)), headers=_NO_STORE)
+        told = explain(gateway.table, gateway.pools, parse_question(request), time.monotonic())
+        return Response.json(told, headers=_NO_STORE)
 
     def _handle_metrics(self, _: Request, __: Visitor) -> Response:
         return Response(200, self._lifecycle.metrics.render().encode("utf-8"), CONTENT_TYPE, _NO_STORE)
@@ -150,6 +152,7 @@ class Console:
             "file": str(self._parts.reloader.path),
             "version": outcome.version,
             "changes": outcome.changes,
+            "warnings": list(outcome.warnings),
             "certificate_problem": certificate_problem,
         }
         return Response.json(told, headers=_NO_STORE)

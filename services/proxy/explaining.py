@@ -1,7 +1,7 @@
 """`/_proxy/explain`: which rule takes a request, which upstreams it may go to, and which is next and why.
 
-Asks `routing`, `upstreams` and `policies` what they would do, and changes nothing: the policy that looks ahead is a
-copy, so that asking takes nobody's turn.
+Asks `routing`, `answers`, `upstreams` and `policies` what they would do with such a request, and changes nothing: pool
+and policy that look ahead are copies, so that asking takes nobody's turn.
 """
 
 import copy
@@ -9,14 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.proxy.answers import own_answer
 from services.proxy.config_values import ForwardSettings, RetryCause
 from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect, upstream_target
-from services.proxy.standing import is_in_use, standing_of, why_not_in_use
-from services.proxy.upstreams import Pool, Upstream, rank_of
+from services.proxy.standing import standing_of, why_not_in_use
+from services.proxy.upstream_states import rank_of
+from services.proxy.upstreams import Pool, Upstream
 from shared.httpcore.errors import HttpError
 from shared.httpcore.grammar import WRITABLE_NAME
 from shared.httpcore.message import Request
 from shared.httpcore.methods import IDEMPOTENT_METHODS
+from shared.httpcore.serializing import REASONS
 
 Json = dict[str, Any]
 MAX_HEADERS = 50
@@ -24,13 +27,20 @@ MAX_HEADERS = 50
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that was not made. `path` may have a query; `headers` are names in lower case and values."""
+    """A request that was not made. `path` may have a query; `headers` are names and values."""
 
     host: str
     path: str
     method: str = "GET"
     client: str = "127.0.0.1"
     headers: tuple[tuple[str, str], ...] = ()
+
+    def to_request(self) -> Request:
+        """The request as the proxy would have it."""
+        lines = [("Host", self.host), *((name, value) for name, value in self.headers if name.lower() != "host")]
+        request = Request(self.method, self.path, 1, "".join(f"{n}: {v}\r\n" for n, v in lines).encode("utf-8"))
+        request.remote_ip = self.client
+        return request
 
 
 def parse_question(request: Request) -> Question:
@@ -44,25 +54,27 @@ def parse_question(request: Request) -> Question:
     method = (request.query_param("method") or "GET").upper()
     if not WRITABLE_NAME.fullmatch(method):
         raise _bad_query("method", method, "a method such as GET")
+    host = (request.query_param("host") or request.host).lower()
+    if not host.isprintable() or " " in host:
+        raise _bad_query("host", host, "a Host such as www.example.com")
     headers = [_parse_header(line) for line in request.query_params.get("header", ())[:MAX_HEADERS]]
-    host = request.query_param("host") or request.host
-    return Question(host.lower(), path, method, request.query_param("client") or request.remote_ip, tuple(headers))
+    return Question(host, path, method, request.query_param("client") or request.remote_ip, tuple(headers))
 
 
 def _parse_header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not WRITABLE_NAME.fullmatch(name) or not value.isprintable():
         raise _bad_query("header", line, "Name: value")
-    return name.lower(), value.strip()
+    return name, value.strip()
 
 
 def _bad_query(name: str, got: str, expected: str) -> HttpError:
     return HttpError(400, "bad_query", f"{name}: got {got[:100]!r}, expected {expected}")
 
 
-def explain(table: RouteTable, pools: Mapping[str, Pool], question: Question) -> Json:
-    """What would become of the request. With `answer` the proxy answers it itself; else there are `rule`, `pool`,
-    `candidates`, `left_out`, `chosen` and `why`.
+def explain(table: RouteTable, pools: Mapping[str, Pool], question: Question, now: float) -> Json:
+    """What would become of the request. With `answer` the proxy answers it itself; else there are `pool`,
+    `candidates`, `left_out`, `chosen` and `why`. `rule` is there when one takes it.
     """
     told: Json = {"host": question.host, "path": question.path, "method": question.method, "client": question.client}
     raw_path, _, query = question.path.partition("?")
@@ -75,8 +87,13 @@ def explain(table: RouteTable, pools: Mapping[str, Pool], question: Question) ->
     if isinstance(decision, SlashRedirect):
         why = "a location has this path with a slash at its end"
         return told | {"answer": {"status": 301, "location": decision.location, "why": why}}
-    told |= {"rule": _describe_rule(decision), "upstream_target": upstream_target(question.path, query, decision)}
-    return told | explain_choice(pools[decision.location.pool]) | _explain_retries(decision, question)
+    told |= {"rule": _describe_rule(decision)}
+    request = question.to_request()
+    if (answer := _own_answer(request, decision)) is not None:
+        return told | {"answer": answer}
+    told |= {"upstream_target": upstream_target(question.path, query, decision)}
+    choice = explain_choice(pools[decision.location.pool], request, now)
+    return told | choice | {"retries": _explain_retries(decision.location.settings, question.method)}
 
 
 def _refusal(decision: NoRoute) -> Json:
@@ -86,60 +103,87 @@ def _refusal(decision: NoRoute) -> Json:
 
 
 def _describe_rule(route: Route) -> Json:
-    location = route.location
     return {
         "host": route.rule_name,
         "host_line": route.host.line,
-        "location": location.prefix,
-        "is_exact": location.is_exact,
-        "location_line": location.line,
+        "location": route.location.prefix,
+        "is_exact": route.location.is_exact,
+        "location_line": route.location.line,
     }
 
 
-def explain_choice(pool: Pool) -> Json:
+def _own_answer(request: Request, route: Route) -> Json | None:
+    """What the rule itself answers, by `return` or `deny`; None when the request is forwarded."""
+    why = "the rule says return"
+    try:
+        answer = own_answer(request, route.location)
+    except HttpError as error:
+        denied = error.code == "address_denied"
+        return {"status": error.status, "code": error.code, "why": error.message if denied else why}
+    if answer is None:
+        return None
+    target = next((value for name, value in answer.headers if name.lower() == "location"), None)
+    return {"status": answer.status, "location": target, "why": f"{why}: {REASONS.get(answer.status, 'own status')}"}
+
+
+def explain_choice(pool: Pool, request: Request, now: float) -> Json:
     """Who of the pool may be chosen, who may not and why, and who would be now."""
     candidates = pool.candidates()
-    chosen = copy.copy(pool.policy).choose(candidates) if candidates else None
+    chosen, why = _foresee(pool, request, now)
     return {
         "pool": pool.name,
         "policy": pool.config.policy.value,
         "candidates": [candidate.name for candidate in candidates],
-        "left_out": list(_left_out(pool, candidates)),
+        "left_out": list(_left_out(pool, candidates, now)),
         "chosen": chosen.name if chosen is not None else None,
-        "why": _why_chosen(pool, chosen),
+        "why": why,
+        "waiting": len(pool.queue),
     }
 
 
-def _left_out(pool: Pool, candidates: Iterable[Upstream]) -> Iterable[Json]:
+def _foresee(pool: Pool, request: Request, now: float) -> tuple[Upstream | None, str]:
+    """Who would be chosen, and why; None with the reason why nobody would."""
+    twin = copy.copy(pool)
+    twin.policy = copy.copy(pool.policy)
+    on_trial = {upstream for upstream in pool.upstreams if upstream.is_on_trial}
+    chosen = twin.choose((), request)
+    if chosen is None:
+        return None, _why_nobody(pool)
+    chosen.is_on_trial = chosen in on_trial
+    why = "its cookie stands for it" if pool.stays_with(request) is chosen else twin.policy.reason
+    problem = why_not_in_use(chosen, now)
+    if problem is None:
+        return chosen, why
+    though = "" if standing_of(chosen, now) == "trial" else "nobody fitter is there, although "
+    return chosen, f"{why}; {though}{problem}"
+
+
+def _why_nobody(pool: Pool) -> str:
+    if not pool.is_full():
+        return "there is no upstream"
+    queue = pool.queue
+    has_room = queue.config is not None and len(queue) < queue.config.size
+    return "all upstreams are full: it would " + ("wait for a place" if has_room else "get a 503, for nobody may wait")
+
+
+def _left_out(pool: Pool, candidates: Iterable[Upstream], now: float) -> Iterable[Json]:
     for upstream in pool.upstreams:
         if upstream not in candidates:
             yield {
                 "upstream": upstream.name,
-                "state": standing_of(upstream),
+                "state": standing_of(upstream, now),
                 "rank": rank_of(upstream).name.lower(),
-                "why": why_not_in_use(upstream) or "others are fitter",
+                "why": why_not_in_use(upstream, now) or "others are fitter",
             }
 
 
-def _why_chosen(pool: Pool, chosen: Upstream | None) -> str:
-    if chosen is None:
-        return "there is no upstream"
-    why = pool.policy.reason
-    if is_in_use(chosen):
-        return why
-    return f"{why}; nobody fitter is there, although {why_not_in_use(chosen)}"
+def _explain_retries(settings: ForwardSettings, method: str) -> Json:
+    return {"on": sorted(cause.value for cause in settings.retry_on), "why": _why_retried(settings, method)}
 
 
-def _explain_retries(route: Route, question: Question) -> Json:
-    settings = route.location.settings
-    return {
-        "retries": {"on": sorted(cause.value for cause in settings.retry_on), "why": _why_retried(settings, question)}
-    }
-
-
-def _why_retried(settings: ForwardSettings, question: Question) -> str:
+def _why_retried(settings: ForwardSettings, method: str) -> str:
     if not settings.retry_on:
         return "proxy_next_upstream is off: only a stale pooled connection is replaced"
-    if question.method in IDEMPOTENT_METHODS or RetryCause.NON_IDEMPOTENT in settings.retry_on:
-        return f"{question.method} may be sent again until a reply has begun"
-    return f"{question.method} is not idempotent: it is sent again only where it can't have arrived"
+    if method in IDEMPOTENT_METHODS or RetryCause.NON_IDEMPOTENT in settings.retry_on:
+        return f"{method} may be sent again until a reply has begun"
+    return f"{method} is not idempotent: it is sent again only where it can't have arrived"

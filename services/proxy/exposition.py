@@ -46,11 +46,12 @@ class Exposition:
         self.failures = counter("upstream_failures_total", "Attempts without a reply.", (*_LABELS, "cause"))
         self.ejections = counter("upstream_ejections_total", "Times taken out of use, and why.", (*_LABELS, "cause"))
         self.in_flight = gauge("upstream_in_flight", "Requests under way.", _LABELS)
-        self.is_up = gauge("upstream_up", "1 when new requests may go there: up and not draining.", _LABELS)
+        self.is_up = gauge("upstream_up", "1 when new requests go there, slow starts included.", _LABELS)
         self.state = gauge("upstream_state", "1 for the state it is in.", (*_LABELS, "state"))
         self.retries = counter("retries_total", "Attempts after the first one of a request.", ("pool",))
         self.events = counter("upstream_events_total", "Changes of upstreams.", ("pool", "event"))
         self.candidates = gauge("pool_candidates", "Upstreams that the next request may go to.", ("pool",))
+        self.waiting = gauge("pool_waiting", "Requests that wait for a free place.", ("pool",))
         self._latency = registry.summary(
             _PREFIX + "upstream_latency_seconds",
             "From choosing the upstream to the head of its reply; quantiles over the last five minutes.",

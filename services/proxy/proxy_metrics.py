@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from services.proxy.exposition import Exposition, flatten
 from services.proxy.latency import QUANTILES, LatencyWindow
-from services.proxy.standing import STATES, ejection_cause, is_in_use, standing_of
+from services.proxy.standing import IN_USE, STANDINGS, fall_cause, standing_of
 from services.proxy.upstreams import Pool, PoolEvent, Upstream
 from shared.runtime.metrics import MetricsRegistry
 
@@ -22,7 +22,7 @@ class _Figures:
     """What is kept of one upstream besides the counters that it carries itself."""
 
     latency: LatencyWindow = field(default_factory=LatencyWindow)
-    ejections: dict[str, int] = field(default_factory=dict)
+    falls: dict[str, int] = field(default_factory=dict)
 
 
 class ProxyMetrics:
@@ -64,10 +64,10 @@ class ProxyMetrics:
         """An upstream has come, gone, or changed."""
         key = event.pool.name, event.kind
         self._events[key] = self._events.get(key, 0) + 1
-        cause = ejection_cause(event)
+        cause = fall_cause(event)
         if cause is not None:
-            ejections = self._figures_of(event.upstream).ejections
-            ejections[cause] = ejections.get(cause, 0) + 1
+            falls = self._figures_of(event.upstream).falls
+            falls[cause] = falls.get(cause, 0) + 1
         if event.kind == "left":
             self._forget(self._pools())
 
@@ -76,9 +76,9 @@ class ProxyMetrics:
         return self._retries.get(pool.name, 0)
 
     def ejections(self, upstream: Upstream) -> Mapping[str, int]:
-        """How often the upstream was taken out, by cause."""
+        """How often the upstream was taken out, by cause: what checks and connections showed, and what requests met."""
         figures = self._figures.get(upstream)
-        return figures.ejections if figures is not None else {}
+        return {**(figures.falls if figures is not None else {}), **upstream.ejections}
 
     def latency(self, upstream: Upstream) -> dict[float, float | None]:
         """Quantile → seconds until a reply begins, over the last minutes; None where there was no reply."""
@@ -100,12 +100,14 @@ class ProxyMetrics:
         named = {(pool.name, upstream.name): upstream for pool in pools for upstream in pool.upstreams}
         show.requests.show({labels: upstream.requests for labels, upstream in named.items()})
         show.in_flight.show({labels: upstream.in_flight for labels, upstream in named.items()})
-        show.is_up.show({labels: int(is_in_use(upstream)) for labels, upstream in named.items()})
         show.replies.show(flatten((labels, upstream.replies) for labels, upstream in named.items()))
         show.failures.show(flatten((labels, upstream.problems) for labels, upstream in named.items()))
         show.ejections.show(flatten((labels, self.ejections(upstream)) for labels, upstream in named.items()))
-        standings = ((labels, standing_of(upstream)) for labels, upstream in named.items())
-        show.state.show({(*labels, state): int(state == now) for labels, now in standings for state in STATES})
+        now = self._clock()
+        standings = {labels: standing_of(upstream, now) for labels, upstream in named.items()}
+        show.is_up.show({labels: int(standing in IN_USE) for labels, standing in standings.items()})
+        show.state.show({(*labels, each): int(each == it) for labels, it in standings.items() for each in STANDINGS})
+        show.waiting.show({(pool.name,): len(pool.queue) for pool in pools})
         counted = {labels: upstream for labels, upstream in named.items() if upstream in self._figures}
         show.show_latency(
             {labels: (self._figures[upstream].latency, self.latency(upstream)) for labels, upstream in counted.items()}

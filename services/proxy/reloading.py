@@ -7,13 +7,14 @@ configuration takes over is `gateway`'s; certificates are `tls_port`'s.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from services.proxy.config_changes import compare
 from services.proxy.config_file import ConfigError, load_config
+from services.proxy.config_syntax import Mistake
 from services.proxy.config_values import ProxyConfig
 from services.proxy.events import EventFeed
 from services.proxy.gateway import Gateway
@@ -25,10 +26,13 @@ _log = logging.getLogger("weaprous.proxy")
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """The configuration of the file is in force; `changes` as `config_changes.compare` has them."""
+    """The configuration of the file is in force. `changes` as `config_changes.compare` has them, `warnings` like
+    mistakes.
+    """
 
     version: int
     changes: dict[str, Any]
+    warnings: Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Reloader:
         self.version = 0
         self.loaded_at = 0.0  # Unix time
         self.refused: Refused | None = None  # the last reload, when it was
+        self.warnings: Sequence[dict[str, Any]] = ()  # what is odd in the file that is in force
         self._gateway = gateway
         self._metrics = metrics
         self._feed = feed
@@ -72,31 +77,33 @@ class Reloader:
             self._metrics.reloads.labels("done").inc()
             _log.info("configuration read again", extra={"file": str(self.path), "hosts": len(config.hosts)})
             self._feed.publish("reloaded", file=str(self.path), version=self.version, changes=changes)
-            return Reloaded(self.version, changes)
+            return Reloaded(self.version, changes, self.warnings)
 
     async def _apply(self, config: ProxyConfig) -> None:
         await self._gateway.apply(config)
         self.version += 1
         self.loaded_at = time.time()
         self.refused = None
+        self.warnings = describe_mistakes(str(self.path), config.warnings)
 
     def _refuse(self, error: ConfigError) -> Refused:
         for line in error.lines():
             _log.error("the configuration stays as it was: %s", line)
         self._metrics.reloads.labels("refused").inc()
-        self.refused = Refused(mistakes_of(error))
-        self._feed.publish("reload_refused", file=str(self.path), mistakes=error.lines())
+        self.refused = Refused(describe_mistakes(error.file_name, error.mistakes))
+        lines = ["{file}:{line}:{column}: {message}".format(**mistake) for mistake in self.refused.mistakes]
+        self._feed.publish("reload_refused", file=str(self.path), mistakes=lines)
         return self.refused
 
 
-def mistakes_of(error: ConfigError) -> list[dict[str, Any]]:
-    """Each mistake as an object, in the file's order."""
+def describe_mistakes(file_name: str, mistakes: Iterable[Mistake]) -> list[dict[str, Any]]:
+    """Each as an object with the place, in the order given."""
     return [
         {
-            "file": error.file_name,
+            "file": file_name,
             "line": mistake.position.line,
             "column": mistake.position.column,
             "message": mistake.message,
         }
-        for mistake in error.mistakes
+        for mistake in mistakes
     ]

@@ -1,40 +1,46 @@
 """How an upstream stands, in one word, for people and for Prometheus. Pure.
 
-`upstreams` owns states and ranks; here they become what `/_proxy/status`, the metrics and the page call them.
+`upstream_states` owns states and ranks; here they become what `/_proxy/status`, the metrics and the page call them.
 """
 
-from services.proxy.upstreams import PoolEvent, State, Upstream
+from services.proxy.upstream_states import State, Upstream, why_left_out
+from services.proxy.upstreams import PoolEvent
 
-STATES = ("up", "draining", "joining", "down", "gone")
-TROUBLES = frozenset({"down"})  # a standing that somebody should look into; the others pass by themselves
-EJECTIONS = frozenset({"down", "ejected"})  # kinds of events by which an upstream is taken out
+# In the order of how fit they are. `full` and `slow start` are ways to be in use, `backup` one to be ready.
+STANDINGS = (
+    "up", "slow start", "full", "backup", "draining", "joining", "trial", "ejected", "down", "gone",
+)  # fmt: skip
+IN_USE = frozenset({"up", "slow start", "full"})
+FIT = IN_USE | {"backup", "trial"}
+TROUBLES = frozenset({"ejected", "trial", "down"})  # somebody should look into it; the others pass by themselves
 
 
-def standing_of(upstream: Upstream) -> str:
-    """One of `STATES`. Draining is told of an upstream that would otherwise be in use."""
-    if upstream.state is State.UP and upstream.annotation.is_draining:
+def standing_of(upstream: Upstream, now: float) -> str:
+    """One of `STANDINGS`."""
+    if upstream.state is not State.UP:
+        name: str = upstream.state.value
+        return name
+    if upstream.annotation.is_draining:
         return "draining"
-    return upstream.state.value
+    if upstream.member.is_backup:
+        return "backup"
+    if upstream.is_full:
+        return "full"
+    return "slow start" if upstream.slow_until > now else "up"
 
 
-def is_in_use(upstream: Upstream) -> bool:
-    """Whether new requests go to it."""
-    return standing_of(upstream) == "up"
+def why_not_in_use(upstream: Upstream, now: float) -> str | None:
+    """Why it gets no new requests, in words; None when it does."""
+    standing = standing_of(upstream, now)
+    if standing in IN_USE:
+        return None
+    if standing == "trial" and not upstream.is_on_trial:
+        return "it was ejected, and the next request will show whether it is well again"
+    return why_left_out(upstream, now)
 
 
-def why_not_in_use(upstream: Upstream) -> str | None:
-    """Why no new request goes to it, in words; None when they do."""
-    standing = standing_of(upstream)
-    return {
-        "draining": "it drains: the tracker says so",
-        "joining": "it has not passed a check yet",
-        "down": f"it is down: {upstream.last_problem}",
-        "gone": "it is no longer behind its name",
-    }.get(standing)
-
-
-def ejection_cause(event: PoolEvent) -> str | None:
-    """A word for why the upstream was taken out; None for an event that takes none out."""
-    if event.kind not in EJECTIONS:
+def fall_cause(event: PoolEvent) -> str | None:
+    """A word for why checks or connections took the upstream out; None for other events."""
+    if event.kind != "down":
         return None
     return "health_check" if event.reason.startswith("the check ") else "connect_failed"

@@ -6,7 +6,7 @@ import { plural, time } from "./format.js";
 const KEPT = 300;
 const KINDS = {
   up: "ok", joined: "ok", undrained: "ok", reloaded: "ok",
-  draining: "warn", left: "quiet", missed: "warn",
+  draining: "warn", trial: "warn", left: "quiet", missed: "warn",
   down: "bad", ejected: "bad", reload_refused: "bad",
 };
 const NAMES = { reload_refused: "refused", undrained: "back" };

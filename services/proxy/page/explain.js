@@ -35,19 +35,24 @@ async function explain() {
 }
 
 function describe(told) {
+  const rule = told.rule ? [step("Rule", describeRule(told.rule))] : [];
   if (told.answer) {
     const { status, location: target, why } = told.answer;
-    return [step("Answer", `The proxy itself answers ${status}${target ? ` to ${target}` : ""}: ${why}.`)];
+    return [...rule, step("Answer", `The proxy itself answers ${status}${target ? ` to ${target}` : ""}: ${why}.`)];
   }
-  const { rule } = told;
-  const place = rule.location === "/" && rule.location_line === rule.host_line ? "" : `, location ${rule.is_exact ? "= " : ""}${rule.location} (line ${rule.location_line})`;
   return [
-    step("Rule", `host ${rule.host} (line ${rule.host_line})${place}`),
+    ...rule,
     step("Sent as", `${told.method} ${told.upstream_target}`, "mono"),
     step("Pool", `${told.pool}, ${told.policy}`),
     make("div", { class: "step" }, make("h3", { text: "Upstream" }), choice(told)),
     step("If it fails", told.retries.why),
   ];
+}
+
+function describeRule(rule) {
+  const host = `host ${rule.host} (line ${rule.host_line})`;
+  if (rule.location === "/" && rule.location_line === rule.host_line) return host;
+  return `${host}, location ${rule.is_exact ? "= " : ""}${rule.location} (line ${rule.location_line})`;
 }
 
 const step = (name, text, kind = "") => make("div", { class: "step" }, make("h3", { text: name }), make("p", { text, class: kind }));
@@ -65,6 +70,6 @@ function choice(told) {
   const others = told.left_out.map((each) =>
     make("li", { class: "left-out" }, make("span", { class: "mono", text: each.upstream }), make("span", { class: "small", text: `not: ${each.why}` })),
   );
-  if (rows.length + others.length === 0) return make("p", { class: "bad", text: told.why });
-  return make("ul", { class: "choices" }, ...rows, ...others);
+  const nobody = told.chosen === null ? make("p", { class: "bad", text: told.why }) : null;
+  return make("div", {}, nobody, make("ul", { class: "choices" }, ...rows, ...others));
 }

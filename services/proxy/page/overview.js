@@ -28,7 +28,8 @@ export function judge(status, total) {
 }
 
 function headlineOf(status, problems, failed) {
-  const empty = status.problems.filter((each) => each.upstream === null).map((each) => each.pool);
+  const ofPools = status.problems.filter((each) => each.upstream === null);
+  const empty = ofPools.filter((each) => each.severity === "critical").map((each) => each.pool);
   if (empty.length === 1) return `Pool ${empty[0]} has no upstream that is fit`;
   if (empty.length > 1) return `${count(empty.length)} pools have no upstream that is fit`;
   if (status.draining) return "This proxy drains";
@@ -36,6 +37,7 @@ function headlineOf(status, problems, failed) {
   const down = status.problems.filter((each) => each.upstream !== null).length;
   if (down > 0) return `${count(down)} of ${plural(upstreams.length, "upstream")} ${down === 1 ? "is" : "are"} out of use`;
   if (failed >= BAD_SHARE) return "Upstreams answer with errors";
+  if (ofPools.length > 0) return `Requests wait for a place in pool ${ofPools[0].pool}`;
   if (problems.length > 0) return "The last reload was refused";
   return upstreams.length === 1 ? "All is well: 1 upstream, in use" : `All is well: ${count(upstreams.length)} upstreams`;
 }

@@ -5,8 +5,11 @@ import { count, duration, latency, plural, rate } from "./format.js";
 
 const COLUMNS = ["Upstream", "State", "Requests/s", "Under way", "2xx · 3xx", "4xx", "5xx", "No reply", "p50", "p90", "p99"];
 const CLASSES = { ok: ["1xx", "2xx", "3xx"], client: ["4xx"], server: ["5xx"] };
-const MARKS = { up: "●", draining: "◐", joining: "○", down: "✖", ejected: "✖", gone: "–" };
-const TROUBLES = new Set(["down", "ejected"]);
+const MARKS = {
+  up: "●", "slow start": "◔", full: "◉", backup: "◌", draining: "◐",
+  joining: "○", trial: "?", ejected: "✖", down: "✖", gone: "–",
+};
+const TROUBLES = new Set(["down", "ejected", "trial"]);
 const SPARK = { width: 72, height: 20 };
 
 export function showPools(status, histories) {
@@ -45,7 +48,7 @@ function makePool({ pool }) {
     node,
     update({ pool, histories }) {
       const usableCount = pool.upstreams.filter((upstream) => upstream.in_use).length;
-      setText(about, [pool.policy, checkOf(pool.health_check), plural(pool.retries, "retry", "retries")].join(" · "));
+      setText(about, aboutOf(pool));
       setText(usable, `${count(usableCount)} of ${count(pool.upstreams.length)} in use`);
       setData(usable, "kind", usableCount === 0 ? "critical" : usableCount < pool.upstreams.length ? "warn" : "ok");
       const troubledFirst = [...pool.upstreams].sort((one, other) => isTroubled(other) - isTroubled(one));
@@ -59,10 +62,16 @@ const otherPools = new KeyedList(byId("other-list"), makePool);
 
 const isTroubled = (upstream) => TROUBLES.has(upstream.standing);
 
+function aboutOf(pool) {
+  const parts = [pool.policy, checkOf(pool.health_check), plural(pool.retries, "retry", "retries")];
+  if (pool.max_waiting > 0) parts.push(`${count(pool.waiting)} of ${count(pool.max_waiting)} waiting`);
+  return parts.join(" · ");
+}
+
 function checkOf(check) {
   if (check.kind === "on-failure") return "checked after failures only";
   const what = check.kind === "http" ? `HTTP check of ${check.path}` : "TCP check";
-  return `${what} each ${duration(check.interval_s)}`;
+  return `${what} each ${Number(check.interval_s.toPrecision(2))} s`;
 }
 
 function makeUpstream({ upstream }) {
@@ -92,7 +101,7 @@ function makeUpstream({ upstream }) {
       setText(perSecond, rate(history.perSecond));
       spark.update(history.series);
       const replies = (names) => names.reduce((sum, each) => sum + (upstream.replies[each] ?? 0), 0);
-      setText(cells["Under way"], count(upstream.in_flight));
+      setText(cells["Under way"], count(upstream.in_flight) + (upstream.max_conns ? ` of ${count(upstream.max_conns)}` : ""));
       setText(cells["2xx · 3xx"], count(replies(CLASSES.ok)));
       setText(cells["4xx"], count(replies(CLASSES.client)));
       setText(cells["5xx"], count(replies(CLASSES.server)));
@@ -109,6 +118,7 @@ function notesOf(upstream) {
   if (upstream.why_not_in_use) notes.push(upstream.why_not_in_use);
   else if (upstream.last_problem) notes.push(`last problem: ${upstream.last_problem}`);
   if (upstream.weight !== 1) notes.push(`weight ${upstream.weight}`);
+  if (upstream.standing === "slow start") notes.push(`counts as weight ${upstream.share_now} for now`);
   if (upstream.load !== null) notes.push(`load ${upstream.load}`);
   const ejections = Object.entries(upstream.ejections).map(([cause, times]) => `${cause.replaceAll("_", " ")} ×${times}`);
   if (ejections.length > 0) notes.push(`taken out: ${ejections.join(", ")}`);

@@ -34,6 +34,7 @@ async function reload() {
     const told = await postReload();
     const problem = told.certificate_problem;
     const body = [make("p", { text: summarize(told.changes, told.version) }), ...detailsOf(told.changes)];
+    if (told.warnings.length > 0) body.push(make("p", { text: "Odd, but in use:" }), listPlaces(told.warnings));
     if (problem) body.push(make("p", { class: "bad", text: `The certificates stay as they were: ${problem}` }));
     show("ok", "The configuration is in force", body);
   } catch (error) {
@@ -49,8 +50,8 @@ function detailsOf(changes) {
   return lines.length > 0 ? [make("ul", { class: "small" }, ...lines)] : [];
 }
 
-function mistakesOf(error) {
-  const rows = error.mistakes.map((mistake) =>
+function listPlaces(mistakes) {
+  const rows = mistakes.map((mistake) =>
     make(
       "li",
       {},
@@ -58,10 +59,14 @@ function mistakesOf(error) {
       make("span", { text: mistake.message }),
     ),
   );
+  return make("ol", { class: "mistakes" }, ...rows);
+}
+
+function mistakesOf(error) {
   const file = error.mistakes[0]?.file ?? "the file";
   return [
     make("p", {}, "Nothing has changed: the rules before are in force, with all states and connections. Mend ", make("span", { class: "mono", text: file }), " and reload again."),
-    make("ol", { class: "mistakes" }, ...rows),
+    listPlaces(error.mistakes),
   ];
 }
 

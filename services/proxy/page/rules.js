@@ -8,9 +8,11 @@ let shown = "";
 export function showRules(status) {
   const { config, hosts } = status;
   setText(byId("config"), `${config.file}, version ${config.version}, read ${time(config.loaded_at)}`);
+  byId("warnings").hidden = config.warnings.length === 0;
   const version = `${status.pid} ${config.version}`;
   if (version === shown) return;
   shown = version;
+  byId("warning-list").replaceChildren(...config.warnings.map(({ line, message }) => make("li", { text: `Line ${line}: ${message}` })));
   byId("rules").replaceChildren(...hosts.map(makeHost));
 }
 
@@ -23,7 +25,7 @@ function makeHost(host) {
       make(
         "td",
         {},
-        make("span", { class: "mono", text: location.pool }),
+        make("span", { class: location.pool ? "mono" : "", text: location.pool ?? `answers ${location.answer}` }),
         location.proxy_pass_path === null ? null : make("span", { class: "muted small", text: ` as ${location.proxy_pass_path}…` }),
       ),
       make("td", { class: "muted number", text: `line ${location.line}` }),

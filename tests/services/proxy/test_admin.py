@@ -1,6 +1,7 @@
 """What the proxy says of itself, as values."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -8,7 +9,7 @@ from services.proxy.admin import describe_host, describe_pool, find_problems
 from services.proxy.config_file import parse_config
 from services.proxy.discovery import members_of
 from services.proxy.proxy_metrics import ProxyMetrics
-from services.proxy.upstreams import Annotation, Pool
+from services.proxy.upstreams import Annotation, Member, Pool, Upstream
 from shared.runtime.metrics import MetricsRegistry
 
 TEXT = """
@@ -57,6 +58,55 @@ def test_an_upstream_shows_its_figures(pools: dict[str, Pool], metrics: ProxyMet
     assert first["latency_s"]["p50"] == pytest.approx(0.02, rel=0.05)
     assert second["latency_s"] == {"p50": None, "p90": None, "p99": None}
     assert (first["in_use"], first["why_not_in_use"]) == (True, None)
+
+
+def test_an_ejected_one_shows_for_how_long_yet_and_why(pools: dict[str, Pool], metrics: ProxyMetrics) -> None:
+    app = pools["app"]
+    first = app.upstreams[0]
+    for _ in range(5):
+        app.note_broken(first, 10.0, "cut off")
+    described = describe_pool(app, metrics, 14.0)["upstreams"][0]
+    assert (described["state"], described["standing"], described["in_use"]) == ("ejected", "ejected", False)
+    assert described["ejected_for_s"] == 6.0
+    assert described["ejections"] == {"failures": 1}
+    (problem,) = find_problems(pools.values(), 14.0)
+    assert (problem["severity"], problem["upstream"]) == ("warning", first.name)
+    assert "cut off" in problem["message"]
+
+
+def make_slow(upstream: Upstream) -> None:
+    upstream.slow_until = 99.0
+
+
+def make_full(upstream: Upstream) -> None:
+    upstream.max_conns = upstream.in_flight = 1
+
+
+def make_draining(upstream: Upstream) -> None:
+    upstream.annotation = Annotation(is_draining=True)
+
+
+def make_backup(upstream: Upstream) -> None:
+    upstream.member = Member(is_backup=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "standing"),
+    [
+        (lambda _: None, "up"),
+        (make_slow, "slow start"),
+        (make_full, "full"),
+        (make_draining, "draining"),
+        (make_backup, "backup"),
+    ],
+)
+def test_a_standing_is_one_word(
+    pools: dict[str, Pool], metrics: ProxyMetrics, change: Callable[[Upstream], None], standing: str
+) -> None:
+    app = pools["app"]
+    change(app.upstreams[0])
+    assert describe_pool(app, metrics, 50.0)["upstreams"][0]["standing"] == standing
+    assert find_problems(pools.values(), 50.0) == []
 
 
 def test_problems_are_told_the_worst_first(pools: dict[str, Pool]) -> None:

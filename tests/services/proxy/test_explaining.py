@@ -1,5 +1,6 @@
 """Why a request goes where it goes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def pools() -> dict[str, Pool]:
 
 
 def ask(pools: dict[str, Pool], host: str, path: str, method: str = "GET") -> dict[str, Any]:
-    return explain(RouteTable(parse_config(TEXT)), pools, Question(host, path, method))
+    return explain(RouteTable(parse_config(TEXT)), pools, Question(host, path, method), 9.0)
 
 
 def test_it_explains_the_rule_the_target_and_the_choice(pools: dict[str, Pool]) -> None:
@@ -50,7 +51,7 @@ def test_it_explains_the_rule_the_target_and_the_choice(pools: dict[str, Pool]) 
     assert answer["candidates"] == [first.name, fourth.name]
     assert [(left["upstream"], left["state"], left["rank"], left["why"]) for left in answer["left_out"]] == [
         (second.name, "down", "down", "it is down: refused"),
-        (third.name, "draining", "draining", "it drains: the tracker says so"),
+        (third.name, "draining", "draining", "it drains"),
     ]
     assert (answer["chosen"], answer["why"]) == (first.name, "next in turn")
 
@@ -62,7 +63,7 @@ def test_asking_takes_nobody_s_turn(policy: str) -> None:
     table = RouteTable(parse_config(text))
     for _ in range(12):
         for _ in range(3):
-            told = explain(table, {"weighted": asked}, Question("weighted", "/"))
+            told = explain(table, {"weighted": asked}, Question("weighted", "/"), 9.0)
         chosen, expected = asked.choose(), unasked.choose()
         assert chosen is not None
         assert expected is not None
@@ -76,6 +77,91 @@ def test_when_nobody_is_fit_it_says_that_the_least_bad_is_taken(pools: dict[str,
     assert answer["chosen"] == "10.0.0.4:80"
     assert answer["why"] == "next in turn; nobody fitter is there, although it is down: refused"
     assert {left["why"] for left in answer["left_out"]} == {"it is down: refused"}
+
+
+def one_pool(words: str, path: str = "/", **asked: Any) -> tuple[Pool, Callable[[], dict[str, Any]]]:
+    """A pool of three with these words, and what is told of a request to it."""
+    text = f"pool app {{ server 10.0.0.1:80; server 10.0.0.2:80; server 10.0.0.3:80; {words} }}"
+    config = parse_config(text + " host * { proxy_pass http://app; location /go { return 302 /there; } }")
+    pool = Pool(config.pools[0], lambda _: None, b"key")
+    pool.set_members(members_of(config.pools[0], {})[0], 0.0)
+    question = Question("any", path, **asked)
+    return pool, lambda: explain(RouteTable(config), {"app": pool}, question, 9.0)
+
+
+@pytest.mark.parametrize("client", ["192.0.2.1", "192.0.2.77", "2001:db8::9"])
+def test_a_hash_of_the_address_is_explained_for_the_client_that_is_asked_about(client: str) -> None:
+    pool, tell = one_pool("policy ip-hash;", client=client)
+    request = Question("any", "/", client=client).to_request()
+    chosen = pool.choose((), request)
+    assert chosen is not None
+    assert tell()["chosen"] == chosen.name
+    assert tell()["why"] == "the hash of $remote_addr belongs to it"
+
+
+def test_a_hash_of_a_header_is_explained_for_the_header_that_is_asked_about() -> None:
+    seen = set()
+    for user in range(30):
+        headers = (("X-User", str(user)),)
+        pool, tell = one_pool("hash $http_x_user;", headers=headers)
+        chosen = pool.choose((), Question("any", "/", headers=headers).to_request())
+        assert chosen is not None
+        assert tell()["chosen"] == chosen.name
+        seen.add(chosen.name)
+    assert len(seen) == 3
+
+
+def test_a_client_s_cookie_is_given_as_the_reason() -> None:
+    pool, tell = one_pool("sticky cookie route;")
+    pool.candidates()
+    third = pool.upstreams[2]
+    field = pool.sticky_cookie(Question("any", "/").to_request(), third)
+    assert field is not None
+    cookie = field[1].partition(";")[0]
+    _, tell_with = one_pool("sticky cookie route;", headers=(("Cookie", cookie),))
+    assert (tell()["chosen"], tell()["why"]) == ("10.0.0.1:80", "next in turn")
+    assert (tell_with()["chosen"], tell_with()["why"]) == (third.name, "its cookie stands for it")
+
+
+def test_looking_at_one_on_trial_does_not_take_its_only_request() -> None:
+    pool, tell = one_pool("ejection fails=1 time=2s;")
+    first = pool.upstreams[0]
+    pool.note_broken(first, 1.0, "cut off")
+    told = tell()
+    assert first.name not in told["candidates"]
+    assert told["left_out"][0]["state"] == "ejected"
+    assert "cut off" in told["left_out"][0]["why"]
+    pool.tick(4.0)
+    for _ in range(3):
+        told = tell()
+        assert first.name in told["candidates"]
+        assert not first.is_on_trial
+    chosen = [pool.choose() for _ in range(3)]
+    assert first in chosen
+
+
+def test_a_full_pool_says_that_the_request_would_wait() -> None:
+    for words, outcome in (("queue 1;", "wait for a place"), ("", "get a 503, for nobody may wait")):
+        pool, tell = one_pool(words)
+        for upstream in pool.upstreams:
+            upstream.max_conns = upstream.in_flight = 1
+        assert tell()["chosen"] is None
+        assert tell()["why"] == f"all upstreams are full: it would {outcome}"
+
+
+def test_a_return_is_the_answer() -> None:
+    _, tell = one_pool("", path="/go")
+    told = tell()
+    assert told["rule"]["location"] == "/go"
+    assert (told["answer"]["status"], told["answer"]["location"]) == (302, "/there")
+
+
+def test_an_address_that_is_denied_is_told_so() -> None:
+    config = parse_config("host * { proxy_pass http://a:80; deny 192.0.2.0/24; }")
+    pools = {each.name: Pool(each, lambda _: None) for each in config.pools}
+    told = explain(RouteTable(config), pools, Question("x", "/", client="192.0.2.9"), 0.0)
+    assert (told["answer"]["status"], told["answer"]["code"]) == (403, "address_denied")
+    assert "answer" not in explain(RouteTable(config), pools, Question("x", "/", client="198.51.100.1"), 0.0)
 
 
 def test_an_empty_pool_has_no_choice(pools: dict[str, Pool]) -> None:

@@ -8,7 +8,9 @@ from services.proxy.config_values import PoolConfig
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.upstreams import Address, Annotation, Member, Pool
 from shared.runtime.metrics import MetricsRegistry
+from tests.processes import ROOT
 
+OPERATIONS = ROOT / "docs/operations.md"
 A, B = Address("10.0.0.1", 80), Address("10.0.0.2", 80)
 PREFIX = "weaprous_proxy_"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.e+-]+|NaN|\+Inf)')
@@ -74,6 +76,14 @@ def test_states_and_who_may_be_chosen_are_gauges(shop: Shop) -> None:
     assert shop.value('pool_candidates{pool="p"}') == 1
 
 
+def test_an_ejection_for_what_requests_met_is_counted_beside_what_checks_found(shop: Shop) -> None:
+    for at in range(5):
+        shop.pool.note_broken(shop.a, float(at), "cut off")
+    assert shop.value('upstream_ejections_total{pool="p",upstream="10.0.0.1:80",cause="failures"}') == 1
+    assert shop.value('upstream_state{pool="p",upstream="10.0.0.1:80",state="ejected"}') == 1
+    assert shop.value('upstream_up{pool="p",upstream="10.0.0.1:80"}') == 0
+
+
 def test_being_taken_out_is_counted_with_its_cause(shop: Shop) -> None:
     shop.pool.note_failure(shop.a, 1.0, "the check got status 500")
     shop.pool.note_pass(shop.a, 2.0)
@@ -134,4 +144,5 @@ def test_the_text_is_what_prometheus_reads(shop: Shop) -> None:
             assert families[current] != "counter" or name.endswith("_total")
             assert line.rpartition(" ")[0] not in seen, line
             seen.add(line.rpartition(" ")[0])
-    assert len(families) == 12
+    documented = set(re.findall(r"`(weaprous_proxy_\w+)`", OPERATIONS.read_text("utf-8")))
+    assert set(families) <= documented
