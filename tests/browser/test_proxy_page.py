@@ -100,7 +100,7 @@ def test_replies_with_errors_are_an_alarm_too(page: Page, site: Site) -> None:
     for _ in range(30):
         answer = page.request.get("/api/x", headers={"Host": "shop.example"})
         assert answer.status == 500
-    expect(page.locator("#headline")).to_have_text("Upstreams answer with errors")
+    expect(page.locator("#headline")).to_have_text("1 upstream answers with errors")
     expect(page.locator("#problems")).to_contain_text("were 5xx")
 
 
@@ -184,6 +184,21 @@ def test_a_websocket_that_is_cut_is_said_and_opened_again(visitor: Visitor, site
     expect(page.locator("#events li").filter(has_text="down")).to_have_count(1, timeout=30_000)
     expect(page.locator("#link")).to_have_text("Live")
     expect(page.locator("#events li")).to_have_count(7)
+
+
+def test_behind_a_login_it_shows_tracker_and_peers_and_says_when_the_session_has_ended(visit: Visit) -> None:
+    visitor = visit()
+    visitor.expect_problem("401")
+    visitor.log_in()
+    page = visitor.open("/_proxy/", READY)
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#headline")).to_contain_text("All is well")
+    expect(page.locator("#pools tbody tr")).to_have_count(3)
+    page.get_by_text("Tracker and peers").click()
+    expect(page.locator("#other-list .pool").first).to_be_visible()
+    visitor.context.clear_cookies()
+    expect(page.locator("#headline")).to_have_text("Your session has ended")
+    expect(page.get_by_role("link", name="Log in")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,16 +7,18 @@ const FEW_REPLIES = 20; // fewer than that in half a minute make no share worth 
 const BAD_SHARE = 0.05;
 
 /** {kind: "ok" | "warn" | "critical", headline, problems: [{severity, where, text}]} from what the proxy says. */
-export function judge(status, total) {
+function judge(status, histories) {
   const problems = status.problems.map((each) => ({
     severity: each.severity,
     where: [each.pool, each.upstream].filter(Boolean).join(" › "),
     text: each.message + (each.for_s === undefined ? "" : ` (for ${duration(each.for_s)})`),
   }));
-  const failed = total.replies >= FEW_REPLIES ? total.failed / total.replies : 0;
-  if (failed >= BAD_SHARE) {
-    const text = `${share(failed)} of the replies of the last half minute were 5xx`;
-    problems.unshift({ severity: failed >= 0.5 ? "critical" : "warning", where: "Replies", text });
+  const total = histories.total;
+  const isAlarming = total.replies >= FEW_REPLIES && total.failed >= total.replies / 2;
+  const failing = histories.failing(status, BAD_SHARE, FEW_REPLIES);
+  for (const each of failing) {
+    const text = `${share(each.failed / each.replies)} of its replies of the last half minute were 5xx`;
+    problems.push({ severity: isAlarming ? "critical" : "warning", where: `${each.pool} › ${each.upstream}`, text });
   }
   if (status.draining) problems.unshift({ severity: "warning", where: "This proxy", text: "it drains and is about to end" });
   if (status.config.refused) {
@@ -24,10 +26,10 @@ export function judge(status, total) {
     problems.push({ severity: "warning", where: "Configuration", text });
   }
   const worst = problems.some((each) => each.severity === "critical") ? "critical" : problems.length > 0 ? "warn" : "ok";
-  return { kind: worst, headline: headlineOf(status, problems, failed), problems };
+  return { kind: worst, headline: headlineOf(status, problems, failing.length), problems };
 }
 
-function headlineOf(status, problems, failed) {
+function headlineOf(status, problems, failing) {
   const ofPools = status.problems.filter((each) => each.upstream === null);
   const empty = ofPools.filter((each) => each.severity === "critical").map((each) => each.pool);
   if (empty.length === 1) return `Pool ${empty[0]} has no upstream that is fit`;
@@ -35,8 +37,10 @@ function headlineOf(status, problems, failed) {
   if (status.draining) return "This proxy drains";
   const upstreams = status.pools.flatMap((pool) => pool.upstreams);
   const down = status.problems.filter((each) => each.upstream !== null).length;
-  if (down > 0) return `${count(down)} of ${plural(upstreams.length, "upstream")} ${down === 1 ? "is" : "are"} out of use`;
-  if (failed >= BAD_SHARE) return "Upstreams answer with errors";
+  const told = [];
+  if (down > 0) told.push(`${count(down)} of ${plural(upstreams.length, "upstream")} ${down === 1 ? "is" : "are"} out of use`);
+  if (failing > 0) told.push(`${plural(failing, down > 0 ? "other" : "upstream")} ${failing === 1 ? "answers" : "answer"} with errors`);
+  if (told.length > 0) return told.join(", ");
   if (ofPools.length > 0) return `Requests wait for a place in pool ${ofPools[0].pool}`;
   if (problems.length > 0) return "The last reload was refused";
   return upstreams.length === 1 ? "All is well: 1 upstream, in use" : `All is well: ${count(upstreams.length)} upstreams`;
@@ -57,12 +61,12 @@ const problemList = new KeyedList(byId("problems"), () => {
 });
 
 export function showVerdict(status, histories) {
-  const verdict = judge(status, histories.total);
+  const verdict = judge(status, histories);
   const panel = byId("headline").parentElement;
   setData(panel, "kind", verdict.kind);
   setText(byId("headline"), verdict.headline);
   setText(byId("subline"), summarize(status));
-  problemList.show(verdict.problems, (problem) => `${problem.where} ${problem.severity}`);
+  problemList.show(verdict.problems, (problem) => `${problem.where} ${problem.severity} ${problem.text.includes("5xx")}`);
   document.title = { ok: "Proxy · well", warn: "⚠ Proxy", critical: "✖ Proxy" }[verdict.kind];
 }
 

@@ -48,9 +48,11 @@ function makePool({ pool }) {
     node,
     update({ pool, histories }) {
       const usableCount = pool.upstreams.filter((upstream) => upstream.in_use).length;
+      const backups = pool.upstreams.filter((upstream) => upstream.standing === "backup").length;
+      const wanted = pool.upstreams.length - backups;
       setText(about, aboutOf(pool));
-      setText(usable, `${count(usableCount)} of ${count(pool.upstreams.length)} in use`);
-      setData(usable, "kind", usableCount === 0 ? "critical" : usableCount < pool.upstreams.length ? "warn" : "ok");
+      setText(usable, `${count(usableCount)} of ${count(wanted)} in use${backups > 0 ? `, ${plural(backups, "backup")}` : ""}`);
+      setData(usable, "kind", usableCount + backups === 0 ? "critical" : usableCount < wanted ? "warn" : "ok");
       const troubledFirst = [...pool.upstreams].sort((one, other) => isTroubled(other) - isTroubled(one));
       list.show(troubledFirst.map((upstream) => ({ upstream, history: histories.of(pool, upstream) })), ({ upstream }) => upstream.upstream);
     },

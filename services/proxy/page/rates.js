@@ -67,6 +67,15 @@ export class Histories {
     return this.#byKey.get(keyOf(pool, upstream));
   }
 
+  /** Upstreams of which at least this share of at least so many replies of the last half minute were 5xx. */
+  failing(status, share, replies) {
+    const all = status.pools.flatMap((pool) =>
+      pool.upstreams.map((upstream) => ({ pool: pool.name, upstream: upstream.upstream, ...this.of(pool, upstream).recent })),
+    );
+    const found = all.filter((each) => each.replies >= replies && each.failed >= share * each.replies);
+    return found.sort((one, other) => other.failed - one.failed);
+  }
+
   /** All upstreams together: {perSecond, recent}. */
   get total() {
     const all = [...this.#byKey.values()];
