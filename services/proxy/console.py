@@ -94,11 +94,19 @@ class Console:
 
         return handle_file
 
-    def _handle_status(self, _: Request, visitor: Visitor) -> Response:
-        return Response.json(self.describe(visitor), headers=_NO_STORE)
+    def _handle_status(self, request: Request, visitor: Visitor) -> Response:
+        """With `?config=LOADED_AT` of the configuration in force, `hosts` is null: a page asks often, and may have
+        hundreds of them already.
+        """
+        told = self.describe(visitor)
+        if request.query_param("config") == str(told["config"]["loaded_at"]):
+            told["hosts"] = None
+        else:
+            told["hosts"] = [describe_host(host) for host in self._parts.gateway.config.hosts]
+        return Response.json(told, headers=_NO_STORE)
 
     def describe(self, visitor: Visitor) -> dict[str, Any]:
-        """All that is known of the proxy now, as it is told to this visitor."""
+        """What is known of the proxy now but its hosts, as it is told to this visitor."""
         parts, reloader = self._parts, self._parts.reloader
         now, pools = time.monotonic(), list(self._parts.pools())
         return {
@@ -122,7 +130,6 @@ class Console:
             "connections": self._lifecycle.connection_count,
             "in_flight": len(parts.exchanges),
             "problems": find_problems(pools, now),
-            "hosts": [describe_host(host) for host in parts.gateway.config.hosts],
             "pools": [describe_pool(pool, parts.metrics, now) for pool in pools],
             "peers": parts.peers(),
             "last_event": parts.feed.last_seq,

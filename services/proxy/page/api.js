@@ -11,7 +11,12 @@ export class ApiError extends Error {
   }
 }
 
-export const fetchStatus = () => ask("status");
+
+/** What the proxy is like now. `known`: the answer before; what has not changed since is taken from it. */
+export async function fetchStatus(known) {
+  const status = await ask(known ? `status?config=${known.config.loaded_at}` : "status");
+  return { ...status, hosts: status.hosts ?? known.hosts };
+}
 export const fetchExplanation = (query) => ask(`explain?${query}`);
 export const postReload = () => ask("reload", { method: "POST" }, 30_000);
 

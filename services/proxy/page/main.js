@@ -17,6 +17,7 @@ const SOON_MS = 150;
 const histories = new Histories();
 let pollTimer = 0;
 let isAsking = false;
+let lastStatus = null;
 let lastAnswerAt = null;
 let link = { kind: "wait", retryAt: null };
 
@@ -25,7 +26,8 @@ async function poll() {
   if (isAsking || document.hidden) return;
   isAsking = true;
   try {
-    show(await fetchStatus());
+    lastStatus = await fetchStatus(lastStatus);
+    show(lastStatus);
   } catch (error) {
     showFailure(error);
   }

@@ -6,9 +6,10 @@ import { count, duration, latency, plural, rate, share, time } from "./format.js
 const FEW_REPLIES = 20; // fewer than that in half a minute make no share worth an alarm
 const BAD_SHARE = 0.05;
 
-/** {kind: "ok" | "warn" | "critical", headline, problems: [{severity, where, text}]} from what the proxy says. */
+/** {kind: "ok" | "warn" | "critical", headline, problems: [{key, severity, where, text}]} from what the proxy says. */
 function judge(status, histories) {
   const problems = status.problems.map((each) => ({
+    key: `${each.severity} ${each.pool} ${each.upstream}`,
     severity: each.severity,
     where: [each.pool, each.upstream].filter(Boolean).join(" › "),
     text: each.message + (each.for_s === undefined ? "" : ` (for ${duration(each.for_s)})`),
@@ -18,12 +19,12 @@ function judge(status, histories) {
   const failing = histories.failing(status, BAD_SHARE, FEW_REPLIES);
   for (const each of failing) {
     const text = `${share(each.failed / each.replies)} of its replies of the last half minute were 5xx`;
-    problems.push({ severity: isAlarming ? "critical" : "warning", where: `${each.pool} › ${each.upstream}`, text });
+    problems.push({ key: `replies ${each.pool} ${each.upstream}`, severity: isAlarming ? "critical" : "warning", where: `${each.pool} › ${each.upstream}`, text });
   }
-  if (status.draining) problems.unshift({ severity: "warning", where: "This proxy", text: "it drains and is about to end" });
+  if (status.draining) problems.unshift({ key: "drains", severity: "warning", where: "This proxy", text: "it drains and is about to end" });
   if (status.config.refused) {
     const text = `the last reload was refused: ${plural(status.config.refused.length, "mistake")} in ${status.config.file}; the rules before it are in force`;
-    problems.push({ severity: "warning", where: "Configuration", text });
+    problems.push({ key: "refused", severity: "warning", where: "Configuration", text });
   }
   const worst = problems.some((each) => each.severity === "critical") ? "critical" : problems.length > 0 ? "warn" : "ok";
   return { kind: worst, headline: headlineOf(status, problems, failing.length), problems };
@@ -66,7 +67,7 @@ export function showVerdict(status, histories) {
   setData(panel, "kind", verdict.kind);
   setText(byId("headline"), verdict.headline);
   setText(byId("subline"), summarize(status));
-  problemList.show(verdict.problems, (problem) => `${problem.where} ${problem.severity} ${problem.text.includes("5xx")}`);
+  problemList.show(verdict.problems, (problem) => problem.key);
   document.title = { ok: "Proxy · well", warn: "⚠ Proxy", critical: "✖ Proxy" }[verdict.kind];
 }
 

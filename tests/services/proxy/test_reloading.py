@@ -83,6 +83,18 @@ def test_a_file_with_mistakes_changes_nothing_and_every_mistake_is_told(start_pr
     assert 'weaprous_proxy_reloads_total{result="done"} 1' in metrics
 
 
+def test_whoever_has_the_hosts_of_the_configuration_in_force_is_spared_them(
+    start_proxy: StartProxy, a: Upstream
+) -> None:
+    proxy = start_proxy(f'host "*" {{ proxy_pass http://{a.address}; }}')
+    known = status(proxy)
+    url = f"{proxy.url}/_proxy/status?config={known['config']['loaded_at']}"
+    assert known["hosts"][0]["names"] == ["*"]
+    assert requests.get(url, timeout=10).json()["hosts"] is None
+    reload(proxy)
+    assert requests.get(url, timeout=10).json()["hosts"] == known["hosts"]
+
+
 def test_a_file_that_is_gone_is_a_mistake_of_its_first_line(start_proxy: StartProxy, a: Upstream) -> None:
     proxy = start_proxy(f'host "*" {{ proxy_pass http://{a.address}; }}')
     proxy.config.unlink()  # type: ignore[attr-defined]
