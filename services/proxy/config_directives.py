@@ -123,7 +123,7 @@ def _read_return(words: Sequence[Word]) -> Answer:
         refuse(words[0], "a status code that HTTP has, such as 204, 301, 403 or 404")
     if status in _REDIRECTS:
         if len(words) == 1:
-            raise ArgumentError(words[0].end, f"expected the URL that the {status} leads to")
+            raise ArgumentError(words[0].position, f"expected the URL that the {status} leads to after it")
         return Answer(status, _read_location(words[1]), is_redirect=True)
     return Answer(status, read_template(words[1]) if len(words) > 1 else None)
 
@@ -175,6 +175,23 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "proxy_send_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="send_timeout_s"),
     "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error", setting="retry_on"),
     "proxy_next_upstream_tries": DirectiveSpec(_ANYWHERE, 1, 1, _read_tries, "0", setting="max_tries"),
+}
+# Words of nginx that people try, and what there is in their place.
+ELSEWHERE = {
+    "upstream": "write pool NAME { … }",
+    "server_name": "the names stand behind host",
+    "listen": "the ports are flags, --server-port and --tls-port",
+    "http": "hosts and pools stand by themselves",
+    "events": "hosts and pools stand by themselves",
+    "keepalive": "connections to upstreams are always kept",
+    "proxy_http_version": "it is always 1.1",
+    "resolver": "the system's resolver is asked",
+    "zone": "there is one process, which knows all",
+    "ssl_certificate": "certificates are flags, --tls-certificate and --tls-key",
+    "rewrite": "a path in proxy_pass replaces the location's; return redirects",
+    "root": "files are an upstream's matter",
+    "try_files": "files are an upstream's matter",
+    "include": "the rules are one file",
 }
 SETTINGS = {name: spec for name, spec in DIRECTIVES.items() if spec.setting}
 POOL_WORDS = {name: spec for name, spec in DIRECTIVES.items() if name == "policy" or spec.pool_field}

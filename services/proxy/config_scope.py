@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.proxy.config_arguments import ArgumentError, did_you_mean, parse_path_prefix
-from services.proxy.config_directives import DIRECTIVES, Context, DirectiveSpec
+from services.proxy.config_directives import DIRECTIVES, ELSEWHERE, Context, DirectiveSpec
 from services.proxy.config_syntax import Directive, Mistake, Position, Word
 
 
@@ -55,7 +55,10 @@ def _read_directive(directive: Directive, context: Context) -> tuple[DirectiveSp
     spec = DIRECTIVES.get(name.text)
     if spec is None or name.is_quoted:
         here = tuple(known for known, spec in DIRECTIVES.items() if context in spec.contexts)
-        hint = did_you_mean(name.text, here) or did_you_mean(name.text, tuple(DIRECTIVES))
+        if name.text in ELSEWHERE:
+            hint = f": {ELSEWHERE[name.text]}"
+        else:
+            hint = did_you_mean(name.text, here) or did_you_mean(name.text, tuple(DIRECTIVES))
         raise ArgumentError(name.position, f'there is no directive "{name.text}"{hint}')
     if context not in spec.contexts:
         places = " or ".join(_place(place) for place in Context if place in spec.contexts)

@@ -1,10 +1,8 @@
 """`/_proxy/explain`: which rule takes a request, which upstreams it may go to, and which is next and why.
 
-Asks `routing`, `answers`, `upstreams` and `policies` what they would do with such a request, and changes nothing: pool
-and policy that look ahead are copies, so that asking takes nobody's turn.
+Asks `routing`, `answers`, `upstreams` and `policies` what they would do with such a request, and changes nothing.
 """
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -143,14 +141,10 @@ def explain_choice(pool: Pool, request: Request, now: float) -> Json:
 
 def _foresee(pool: Pool, request: Request, now: float) -> tuple[Upstream | None, str]:
     """Who would be chosen, and why; None with the reason why nobody would."""
-    twin = copy.copy(pool)
-    twin.policy = copy.copy(pool.policy)
-    on_trial = {upstream for upstream in pool.upstreams if upstream.is_on_trial}
-    chosen = twin.choose((), request)
-    if chosen is None:
+    foreseen = pool.foresee(request)
+    if foreseen is None:
         return None, _why_nobody(pool)
-    chosen.is_on_trial = chosen in on_trial
-    why = "its cookie stands for it" if pool.stays_with(request) is chosen else twin.policy.reason
+    chosen, why = foreseen
     problem = why_not_in_use(chosen, now)
     if problem is None:
         return chosen, why

@@ -14,6 +14,7 @@ from typing import Any
 
 from services.proxy.config_changes import compare
 from services.proxy.config_file import ConfigError, load_config
+from services.proxy.config_findings import told
 from services.proxy.config_syntax import Mistake
 from services.proxy.config_values import ProxyConfig
 from services.proxy.events import EventFeed
@@ -80,6 +81,8 @@ class Reloader:
             return Reloaded(self.version, changes, self.warnings)
 
     async def _apply(self, config: ProxyConfig) -> None:
+        for line in told(str(self.path), (), config.warnings):
+            _log.warning("the configuration can be used, but %s", line)
         await self._gateway.apply(config)
         self.version += 1
         self.loaded_at = time.time()

@@ -36,7 +36,10 @@ def why_not_in_use(upstream: Upstream, now: float) -> str | None:
         return None
     if standing == "trial" and not upstream.is_on_trial:
         return "it was ejected, and the next request will show whether it is well again"
-    return why_left_out(upstream, now)
+    why = why_left_out(upstream)
+    if standing != "ejected":
+        return why
+    return why.replace("it is ejected:", f"it is ejected for another {max(0.0, upstream.ejected_until - now):.0f} s:")
 
 
 def fall_cause(event: PoolEvent) -> str | None:

@@ -204,11 +204,10 @@ def can_spare(upstream: Upstream, upstreams: Iterable[Upstream], max_percent: in
     return out < allowed and any(each.state is State.UP and not each.annotation.is_draining for each in others)
 
 
-def why_left_out(upstream: Upstream, now: float) -> str:
+def why_left_out(upstream: Upstream) -> str:
     """Why it is not among the candidates, in words for `explain`."""
     if upstream.state is State.EJECTED:
-        rest_s = max(0.0, upstream.ejected_until - now)
-        return f"it is ejected for another {rest_s:.1f} s: {upstream.last_problem}"
+        return f"it is ejected: {upstream.last_problem}"
     if upstream.state is State.TRIAL and upstream.is_on_trial:
         return "it was ejected, and a request is on its way to see whether it is well again"
     if upstream.state is State.DOWN:

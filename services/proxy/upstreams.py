@@ -9,9 +9,9 @@ upstream is stands in `upstream_states`; choosing among the candidates is `polic
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from services.proxy.choice import Choice
 from services.proxy.config_values import HealthCheckConfig, HealthKind, PolicyName, PoolConfig
-from services.proxy.policies import make_policy
-from services.proxy.sticky import Stickiness
+from services.proxy.policies import Policy
 from services.proxy.upstream_states import (
     FULL_SHARE,
     NO_ANNOTATION,
@@ -22,10 +22,8 @@ from services.proxy.upstream_states import (
     Member,
     State,
     Upstream,
-    best_of,
     can_spare,
     why_left_out,
-    with_room,
 )
 from services.proxy.waiting import Ticket, WaitingQueue
 from shared.httpcore.message import Request
@@ -80,13 +78,10 @@ class Pool:
 
     def __init__(self, config: PoolConfig, publish: Publish, sticky_key: bytes = b"") -> None:
         self.config = config
-        self.policy = make_policy(config)
         self.queue = WaitingQueue(config.queue)
         self._publish = publish
-        self._sticky_key = sticky_key
-        self._sticky = self._make_sticky()
         self._upstreams: dict[Address, Upstream] = {}
-        self._candidates: tuple[Upstream, ...] | None = None
+        self._choice = Choice(self._upstreams, config, sticky_key)
         self._unsettled: set[Upstream] = set()  # those whom time alone will change
         self._reports_at: float | None = None
         self._has_started = False
@@ -112,20 +107,13 @@ class Pool:
 
     def configure(self, config: PoolConfig, now: float) -> None:
         """Another configuration of the same pool: states and counters stay."""
-        before, self.config = self.config, config
-        if (config.policy, config.hash_key) != (before.policy, before.hash_key):
-            self.policy = make_policy(config)
+        self.config = config
         self.queue.config = config.queue
-        self._sticky = self._make_sticky()
-        self._candidates = None
+        self._choice.configure(config)
         if config.health_check.kind is HealthKind.ON_FAILURE:
             for upstream in self._upstreams.values():
                 if upstream.state is State.JOINING:  # nobody will check it any more
                     self._move(upstream, Event.ROSE, now, "in use without a check")
-
-    def _make_sticky(self) -> Stickiness | None:
-        config = self.config
-        return None if config.sticky is None else Stickiness(config.sticky, config.name, self._sticky_key)
 
     def set_members(self, members: Mapping[Address, Member], now: float, *, is_complete: bool = True) -> None:
         """These belong to the pool from now on.
@@ -218,10 +206,11 @@ class Pool:
 
     def note_ended(self, upstream: Upstream, now: float) -> None:
         """A request there has ended, and `in_flight` is one less; its place goes to whoever waits."""
+        self.policy.note_ended(upstream)
         if upstream.is_on_trial and upstream.in_flight == 0:
             self._free_trial(upstream)
         if self.queue:
-            self.queue.admit(self._has_room)
+            self.queue.admit(self._choice.has_room)
 
     def _eject(self, upstream: Upstream, now: float, reason: str) -> None:
         """It is left out for a time, unless too many are already, or nobody else is fit."""
@@ -238,7 +227,7 @@ class Pool:
 
     def _free_trial(self, upstream: Upstream) -> None:
         upstream.is_on_trial = False
-        self._candidates = None
+        self._choice.forget()
 
     # --- what time and the tracker change ------------------------------------------------------------------------
 
@@ -250,10 +239,10 @@ class Pool:
             self._reports_at = None
             for upstream in self._upstreams.values():
                 upstream.foreign_load = None
-            self._candidates = None
+            self._choice.forget()
         if self.queue:
             self.queue.expire(now)
-            self.queue.admit(self._has_room)
+            self.queue.admit(self._choice.has_room)
 
     def _settle(self, upstream: Upstream, now: float) -> None:
         if upstream.state is State.EJECTED and now >= upstream.ejected_until:
@@ -275,7 +264,7 @@ class Pool:
             self._unsettled.discard(upstream)
         if upstream.share != upstream.weight * part:
             upstream.share = upstream.weight * part
-            self._candidates = None
+            self._choice.forget()
 
     def _slow_start_s(self, upstream: Upstream) -> float:
         own_s = upstream.member.slow_start_s
@@ -288,13 +277,13 @@ class Pool:
         """
         before, upstream.annotation = upstream.annotation, annotation
         if before.is_draining != annotation.is_draining:
-            self._candidates = None
+            self._choice.forget()
             self._tell("draining" if annotation.is_draining else "undrained", upstream, "the tracker says so")
         is_news = annotation != before or upstream.foreign_load is None  # else it is the report of before
         if self.config.policy is PolicyName.LEAST_LOAD and is_news:
             load = annotation.load
             upstream.foreign_load = None if load is None else max(0, round(load) - upstream.in_flight)
-            self._candidates = None
+            self._choice.forget()
 
     def note_reports(self, now: float) -> None:
         """The tracker was heard of: what it says of loads is fresh."""
@@ -320,64 +309,42 @@ class Pool:
 
     def _change(self) -> None:
         """The candidates are others now; perhaps one of them has a place for those who wait."""
-        self._candidates = None
+        self._choice.forget()
         if self.queue:
-            self.queue.admit(self._has_room)
+            self.queue.admit(self._choice.has_room)
 
     # --- choice --------------------------------------------------------------------------------------------------
 
+    @property
+    def policy(self) -> Policy:
+        """What chooses among the candidates."""
+        return self._choice.policy
+
     def choose(self, tried: Collection[Upstream] = (), request: Request | None = None) -> Upstream | None:
         """The upstream for a request that has failed at those `tried`; None when there is none left, or all
-        that are left are full (see `is_full`).
+        that are left are full (see `is_full`). One that the policy chose and that is full is passed over for
+        the least busy.
         """
-        candidates = self.candidates_without(tried) if tried else self.candidates()
-        if not candidates:
-            return None
-        chosen = self._sticky.find(request) if self._sticky is not None and request is not None else None
-        if chosen is None or chosen in tried or chosen.is_full:
-            chosen = self.policy.choose(candidates, request)
-        if chosen.is_full:
-            candidates = with_room(self._without(tried))
-            if not candidates:
-                return None
-            chosen = self.policy.choose(candidates, request)
-        if chosen.state is State.TRIAL:
-            chosen.is_on_trial = True
-            self._candidates = None
-        return chosen
+        return self._choice.choose(tried, request)
 
-    def stays_with(self, request: Request) -> Upstream | None:
-        """The candidate that the request's cookie stands for, in a sticky pool."""
-        self.candidates()
-        return self._sticky.find(request) if self._sticky is not None else None
+    def foresee(self, request: Request) -> tuple[Upstream, str] | None:
+        """Whom `choose` would choose for such a request, and why; None when nobody. Asking changes nothing."""
+        return self._choice.foresee(request)
 
     def is_full(self, tried: Collection[Upstream] = ()) -> bool:
         """Whether there is somebody to choose but for the limits on what each may have under way."""
-        return bool(self.candidates_without(tried)) and not with_room(self._without(tried))
-
-    def _has_room(self) -> bool:
-        return bool(with_room(self._upstreams.values()))
+        return bool(self.candidates_without(tried)) and not self._choice.has_room(tried)
 
     def candidates(self) -> tuple[Upstream, ...]:
-        """Those who may be chosen. Kept until something changes, so that asking costs nothing."""
-        if self._candidates is None:
-            self._candidates = best_of(self._upstreams.values())
-            if self._sticky is not None:
-                self._sticky.take(self._candidates)
-        return self._candidates
+        """Those who may be chosen."""
+        return self._choice.candidates()
 
     def candidates_without(self, tried: Collection[Upstream]) -> tuple[Upstream, ...]:
         """Those who may be chosen when some have failed this request already."""
-        return best_of(self._without(tried))
-
-    def _without(self, tried: Collection[Upstream]) -> list[Upstream]:
-        return [upstream for upstream in self._upstreams.values() if upstream not in tried]
+        return self._choice.candidates_without(tried)
 
     def sticky_cookie(self, request: Request, upstream: Upstream) -> tuple[str, str] | None:
         """The Set-Cookie field for the reply of this upstream; None when the client has the cookie already,
         or there is no use in it, because the pool has none or the upstream would not be chosen again.
         """
-        if self._sticky is None:
-            return None
-        self.candidates()
-        return self._sticky.cookie(request, upstream)
+        return self._choice.sticky_cookie(request, upstream)
