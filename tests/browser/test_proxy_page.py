@@ -85,6 +85,7 @@ def test_an_upstream_that_goes_down_is_seen_at_once_with_the_reason(page: Page, 
     assert page.title() == "⚠ Proxy"
     site.upstreams[0].close()
     expect(page.locator("#headline")).to_have_text("Pool app has no upstream that is fit")
+    expect(page.locator("#pools .pool h3").first).to_have_text("app")
     expect(page.locator(".verdict")).to_have_attribute("data-kind", "critical")
     page.get_by_label("Only trouble").check()
     expect(page.locator("#events li:visible").filter(has_text="joined")).to_have_count(0)

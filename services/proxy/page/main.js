@@ -72,9 +72,11 @@ function showFailure(error) {
 function showLink() {
   const node = byId("link");
   setData(node, "kind", link.kind === "live" ? "ok" : "wait");
-  if (link.kind === "live") return setText(node, "Live");
   const leftS = link.retryAt === null ? 0 : Math.ceil((link.retryAt - Date.now()) / 1000);
-  setText(node, leftS > 0 ? `Events cut off, again in ${leftS} s` : "Connecting …");
+  const cut = link.retryAt === null ? "Connecting …" : "Events cut off";
+  setText(byId("link-text"), link.kind === "live" ? "Live" : cut);
+  // Apart, because a screen reader is told of changes, and need not hear every second.
+  setText(byId("link-wait"), leftS > 0 ? `, again in ${leftS} s` : "");
 }
 
 const feed = new Feed(

@@ -5,6 +5,7 @@ import { count, duration, latency, plural, rate, share, time } from "./format.js
 
 const FEW_REPLIES = 20; // fewer than that in half a minute make no share worth an alarm
 const BAD_SHARE = 0.05;
+const MOST_PROBLEMS = 8;
 
 /** {kind: "ok" | "warn" | "critical", headline, problems: [{key, severity, where, text}]} from what the proxy says. */
 function judge(status, histories) {
@@ -63,12 +64,20 @@ const problemList = new KeyedList(byId("problems"), () => {
 
 export function showVerdict(status, histories) {
   const verdict = judge(status, histories);
-  const panel = byId("headline").parentElement;
+  const panel = byId("headline").closest(".verdict");
   setData(panel, "kind", verdict.kind);
   setText(byId("headline"), verdict.headline);
   setText(byId("subline"), summarize(status));
-  problemList.show(verdict.problems, (problem) => problem.key);
+  problemList.show(shorten(verdict.problems), (problem) => problem.key);
   document.title = { ok: "Proxy · well", warn: "⚠ Proxy", critical: "✖ Proxy" }[verdict.kind];
+}
+
+/** The first ones, and how many more there are. */
+function shorten(problems) {
+  if (problems.length <= MOST_PROBLEMS) return problems;
+  const left = problems.length - MOST_PROBLEMS + 1;
+  const more = { key: "more", severity: "warning", where: `and ${count(left)} more`, text: "see the pools below" };
+  return [...problems.slice(0, MOST_PROBLEMS - 1), more];
 }
 
 function summarize(status) {
@@ -78,7 +87,7 @@ function summarize(status) {
 
 /** Nothing came for so long: what is shown below is old. */
 export function showSilence(message, sinceS) {
-  const panel = byId("headline").parentElement;
+  const panel = byId("headline").closest(".verdict");
   setData(panel, "kind", "critical");
   setText(byId("headline"), message);
   setText(byId("subline"), sinceS === null ? "" : `What is shown below is ${duration(sinceS)} old.`);

@@ -17,11 +17,11 @@ export function showPools(status, histories) {
   const own = status.pools.filter((pool) => referenced.has(pool.name));
   const others = status.pools.filter((pool) => !referenced.has(pool.name));
   const rows = (pools) => pools.map((pool) => ({ pool, histories }));
+  own.sort((one, other) => hasTrouble(other) - hasTrouble(one));
   ownPools.show(rows(own), ({ pool }) => pool.name);
   otherPools.show(rows(others), ({ pool }) => pool.name);
-  const isTroubled = others.some((pool) => pool.upstreams.some((upstream) => TROUBLES.has(upstream.standing)));
   byId("other-pools").hidden = others.length === 0;
-  if (isTroubled) byId("other-pools").open = true;
+  if (others.some(hasTrouble)) byId("other-pools").open = true;
   setText(byId("other-count"), plural(others.length, "pool"));
 }
 
@@ -63,6 +63,7 @@ const ownPools = new KeyedList(byId("pools"), makePool);
 const otherPools = new KeyedList(byId("other-list"), makePool);
 
 const isTroubled = (upstream) => TROUBLES.has(upstream.standing);
+const hasTrouble = (pool) => pool.upstreams.some(isTroubled) || !pool.upstreams.some((upstream) => upstream.in_use);
 
 function aboutOf(pool) {
   const parts = [pool.policy, checkOf(pool.health_check), plural(pool.retries, "retry", "retries")];

@@ -113,6 +113,16 @@ def test_series_of_a_pool_that_is_gone_vanish(shop: Shop) -> None:
     assert 'pool="p"' not in shop.registry.render()
 
 
+def test_what_was_counted_is_forgotten_when_nobody_asks_for_it_too(shop: Shop) -> None:
+    for number in range(10, 20):
+        shop.pool.set_members({Address(f"10.0.0.{number}", 80): Member(), B: Member()}, 1.0)
+        shop.metrics.count_reply(shop.pool.upstreams[-1], shop.pool, 200, 0.1)
+    gone = shop.pool.upstreams[-1]
+    for number in (20, 21):
+        shop.pool.set_members({Address(f"10.0.0.{number}", 80): Member(), B: Member()}, 2.0)
+    assert shop.metrics.latency(gone) == {0.5: None, 0.9: None, 0.99: None}
+
+
 def test_an_upstream_that_comes_again_begins_at_zero(shop: Shop) -> None:
     shop.metrics.count_reply(shop.a, shop.pool, 200, 0.1)
     shop.pool.set_members({B: Member()}, 1.0)

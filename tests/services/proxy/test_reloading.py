@@ -171,6 +171,15 @@ def test_only_a_post_reloads_and_none_that_another_site_s_page_made(start_proxy:
     assert reload(proxy, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
 
 
+def test_last_event_id_resumes_server_sent_events(start_proxy: StartProxy, a: Upstream) -> None:
+    proxy = start_proxy(f'host "*" {{ proxy_pass http://{a.address}; }}')
+    reload(proxy)
+    with requests.get(proxy.url + "/_proxy/events", headers={"Last-Event-ID": "2"}, stream=True, timeout=10) as answer:
+        lines = (line for line in answer.iter_lines(1) if line)
+        assert [next(lines) for _ in range(3)] == [b"retry: 2000", b"id: 3", b"event: reloaded"]
+        assert json.loads(next(lines).removeprefix(b"data: "))["version"] == 2
+
+
 @pytest.fixture
 def watcher(start_proxy: StartProxy, a: Upstream) -> Iterator[tuple[Service, Any]]:
     proxy = start_proxy(f'host "*" {{ proxy_pass http://{a.address}; }}')
