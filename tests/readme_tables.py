@@ -47,10 +47,11 @@ def flag_table() -> str:
 
 
 def endpoints_of(service: str) -> set[str]:
-    """`METHOD /path` of everything that the router of a running service answers, but what it forwards."""
+    """`METHOD /path` of all that the router of a running service answers; the files of the proxy's page are one."""
     with tempfile.TemporaryDirectory() as folder:
         routes = asyncio.run(_routes_of(service, Path(folder)))
-    return {f"{method} {re.sub(r':path}', '}', path)}" for method, path in routes}
+    files = re.compile(r"(?<=/_proxy/page/).+")
+    return {f"{method} {files.sub('{file}', path.replace(':path}', '}'))}" for method, path in routes}
 
 
 async def _routes_of(service: str, folder: Path) -> list[tuple[str, str]]:

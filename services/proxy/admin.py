@@ -1,14 +1,15 @@
-"""What the proxy says of itself: `/_proxy/status` and `/_proxy/explain`, as values for JSON. Reads, changes
+"""What the proxy says of itself in `/_proxy/status`: hosts, pools and upstreams as values for JSON. Reads, changes
 nothing.
 """
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from services.proxy.config_values import ForwardSettings, HealthCheckConfig, HealthKind, HostConfig, LocationConfig
-from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect, upstream_target
-from services.proxy.upstreams import Pool, Upstream, why_left_out
+from services.proxy.proxy_metrics import ProxyMetrics
+from services.proxy.standing import FIT, IN_USE, TROUBLES, standing_of, why_not_in_use
+from services.proxy.upstream_states import FULL_SHARE
+from services.proxy.upstreams import Pool, State, Upstream
 
 Json = dict[str, Any]
 
@@ -27,7 +28,8 @@ def describe_location(location: LocationConfig) -> Json:
     return {
         "path": location.prefix,
         "is_exact": location.is_exact,
-        "pool": location.pool,
+        "pool": location.pool or None,
+        "answer": location.answer.status if location.answer is not None else None,
         "proxy_pass_path": location.uri,
         "line": location.line,
         "settings": _describe_settings(location.settings),
@@ -45,14 +47,17 @@ def _describe_settings(settings: ForwardSettings) -> Json:
     }
 
 
-def describe_pool(pool: Pool, now: float) -> Json:
+def describe_pool(pool: Pool, metrics: ProxyMetrics, now: float) -> Json:
     """A pool and its upstreams; `now` is the clock that states are dated by."""
     return {
         "name": pool.name,
         "policy": pool.config.policy.value,
         "health_check": _describe_check(pool.health_check),
+        "candidates": [upstream.name for upstream in pool.candidates()],
+        "retries": metrics.retries(pool),
         "waiting": len(pool.queue),
-        "upstreams": [describe_upstream(upstream, now) for upstream in pool.upstreams],
+        "max_waiting": pool.config.queue.size if pool.config.queue is not None else 0,
+        "upstreams": [describe_upstream(upstream, metrics, now) for upstream in pool.upstreams],
     }
 
 
@@ -70,79 +75,60 @@ def _describe_check(check: HealthCheckConfig) -> Json:
     return description
 
 
-def describe_upstream(upstream: Upstream, now: float) -> Json:
-    """One upstream: its state, for how long, and its counters since it came."""
+def describe_upstream(upstream: Upstream, metrics: ProxyMetrics, now: float) -> Json:
+    """One upstream: its state, for how long, and its counters since it came. Latencies are those of the last five
+    minutes, from the choice to the head of the reply; None where there was none.
+    """
     return {
         "upstream": upstream.name,
         "state": upstream.state.value,
+        "standing": standing_of(upstream, now),
+        "in_use": standing_of(upstream, now) in IN_USE,
+        "why_not_in_use": why_not_in_use(upstream, now),
         "state_for_s": round(now - upstream.changed_at, 3),
         "draining": upstream.annotation.is_draining,
         "load": upstream.annotation.load,
         "weight": upstream.weight,
+        "share_now": upstream.share / FULL_SHARE,
+        "max_conns": upstream.max_conns or None,
+        "backup": upstream.member.is_backup,
+        "ejected_for_s": round(max(0.0, upstream.ejected_until - now), 3) if upstream.state is State.EJECTED else None,
         "in_flight": upstream.in_flight,
         "requests": upstream.requests,
         "replies": dict(sorted(upstream.replies.items())),
         "failed_attempts": dict(sorted(upstream.problems.items())),
         "failures_in_a_row": upstream.failures,
         "last_problem": upstream.last_problem or None,
+        "ejections": dict(sorted(metrics.ejections(upstream).items())),
+        "latency_s": {f"p{quantile * 100:g}": _rounded(value) for quantile, value in metrics.latency(upstream).items()},
     }
 
 
-def explain(table: RouteTable, pools: Mapping[str, Pool], host: str, path: str) -> Json:
-    """Which rule takes a request for this Host and path, which upstreams it may go to, and which is next
-    and why.
-    """
-    answer: Json = {"host": host, "path": path}
-    raw_path, _, query = path.partition("?")
-    try:
-        decision = table.find(host.lower(), raw_path)
-    except BadPathError as error:
-        return answer | {"answer": {"status": 400, "code": "bad_path", "why": str(error)}}
-    if isinstance(decision, NoRoute):
-        return answer | {"answer": _refusal(decision)}
-    if isinstance(decision, SlashRedirect):
-        why = "a location has this path with a slash at its end"
-        return answer | {"answer": {"status": 301, "location": decision.location, "why": why}}
-    if decision.location.answer is not None:
-        rule = {"rule": _describe_rule(decision)}
-        return answer | rule | {"answer": {"status": decision.location.answer.status, "why": "the rule says return"}}
-    return answer | _explain_route(decision, pools[decision.location.pool], path, query)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
-def _refusal(decision: NoRoute) -> Json:
-    if decision.is_host_known:
-        return {"status": 404, "code": "no_location", "why": "no location of this host takes the path"}
-    return {"status": 421, "code": "misdirected_host", "why": "no host block has this name, and none is for the rest"}
+def find_problems(pools: Iterable[Pool], now: float) -> list[Json]:
+    """What is wrong with upstreams, the worst first: a `critical` one has nobody fit left, a `warning` has others."""
+    found = [problem for pool in pools for problem in _problems_of(pool, now)]
+    return sorted(found, key=lambda problem: problem["severity"] != "critical")
 
 
-def _describe_rule(route: Route) -> Json:
-    return {
-        "host": route.rule_name,
-        "host_line": route.host.line,
-        "location": route.location.prefix,
-        "is_exact": route.location.is_exact,
-        "location_line": route.location.line,
-    }
-
-
-def _explain_route(route: Route, pool: Pool, path: str, query: str) -> Json:
-    candidates = pool.candidates()
-    # A copy of the policy, so that asking changes nobody's turn.
-    chosen = copy.copy(pool.policy).choose(candidates) if candidates else None
-    return {
-        "rule": _describe_rule(route),
-        "upstream_target": upstream_target(path, query, route),
-        "pool": pool.name,
-        "policy": pool.config.policy.value,
-        "candidates": [candidate.name for candidate in candidates],
-        "left_out": list(_left_out(pool, candidates)),
-        "chosen": chosen.name if chosen is not None else None,
-        "why": pool.policy.reason if chosen is not None else "there is no upstream",
-    }
-
-
-def _left_out(pool: Pool, candidates: Iterable[Upstream]) -> Iterable[Json]:
-    present = set(candidates)
+def _problems_of(pool: Pool, now: float) -> Iterator[Json]:
+    fit = [upstream for upstream in pool.upstreams if standing_of(upstream, now) in FIT]
+    if not fit:
+        count = len(pool.upstreams)
+        message = "no upstream is known" if not count else f"none of its {count} upstreams is fit for new requests"
+        yield {"severity": "critical", "pool": pool.name, "upstream": None, "message": message}
+    if pool.queue:
+        message = f"{len(pool.queue)} requests wait for a free place: all upstreams are full"
+        yield {"severity": "warning", "pool": pool.name, "upstream": None, "message": message}
     for upstream in pool.upstreams:
-        if upstream not in present:
-            yield {"upstream": upstream.name, "why": why_left_out(upstream)}
+        if standing_of(upstream, now) in TROUBLES:
+            yield {
+                "severity": "warning" if fit else "critical",
+                "pool": pool.name,
+                "upstream": upstream.name,
+                "message": why_not_in_use(upstream, now),
+                "for_s": round(now - upstream.changed_at, 3),
+            }

@@ -4,37 +4,29 @@ watch, drain.
 Read `handlers` next for what a request does, then `forward`, the story of one request.
 """
 
-import asyncio
 import logging
 import ssl
 import time
-from pathlib import Path
 
-from services.proxy.access import Access, Sessions, Visitor
-from services.proxy.admin import describe_host, describe_pool, explain
-from services.proxy.config_file import ConfigError, load_config
-from services.proxy.config_findings import told
-from services.proxy.config_values import ProxyConfig
+from services.proxy.access import Access, Sessions
+from services.proxy.console import Console, Parts
 from services.proxy.events import EventFeed
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.failures import render_error
 from services.proxy.forward import Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.handlers import OwnPaths, SiteHandler
-from services.proxy.live import serve_events
 from services.proxy.mesh import Mesh, MeshKeys
 from services.proxy.proxy_metrics import ProxyMetrics
+from services.proxy.reloading import Refused, Reloaded, Reloader
 from services.proxy.settings import Settings
 from services.proxy.tls_port import TlsPort
 from services.proxy.upstreams import Pool, PoolEvent, Publish
-from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import Router
-from shared.runtime.errors import StartupError
 from shared.runtime.guard import Guard
 from shared.runtime.keys import load_key
 from shared.runtime.lifecycle import Lifecycle
-from shared.runtime.metrics import CONTENT_TYPE
 from shared.runtime.tracker_tls import load_tracker_tls
 from shared.runtime.users_file import UsersFile
 
@@ -63,15 +55,13 @@ class Proxy:
         self._settings = settings
         self._lifecycle = lifecycle
         self.tls_port = TlsPort(settings, lifecycle)
-        self._started_at = time.time()
-        self._loaded_at = self._started_at
-        self._reloading = asyncio.Lock()
         self._feed = EventFeed(time.time)
         tracker_tls = load_tracker_tls(settings.tracker_ca)
         self._exchanges = ExchangeTable(tls=tracker_tls)
         self._metrics = ProxyMetrics(lifecycle.metrics, self.pools)
         self._forwarder = Forwarder(self._exchanges, self._metrics)
         self._gateway = Gateway(self._exchanges, self._tell, sticky_key=_sticky_key(settings))
+        self._reloader = Reloader(settings.config, self._gateway, self._metrics, self._feed)
         self._sessions = _load_sessions(settings)
         self._mesh = _make_mesh(settings, self._gateway.on_event, tracker_tls)
 
@@ -82,13 +72,7 @@ class Proxy:
     async def start(self) -> None:
         """Upstreams are known, as far as they can be; tasks run until the lifecycle ends them."""
         self._lifecycle.on_hangup(self._on_hangup)
-        async with self._reloading:
-            try:
-                config = await asyncio.to_thread(load_config, self._settings.config)
-            except ConfigError as error:
-                raise StartupError("\n".join(error.lines())) from None
-            _log_warnings(self._settings.config, config)
-            await self._gateway.apply(config)
+        await self._reloader.load_first()
         if self._mesh is not None:
             self._gateway.heard_at = self._mesh.heard_at
             self._lifecycle.start_task(self._mesh.watch(self._gateway.annotate), "watch the tracker")
@@ -103,40 +87,36 @@ class Proxy:
         router.add("GET", HEALTH_PATH, self._handle_health)
         guard = Guard(self._sessions is not None, self._settings.cors_origin, frozenset({self._settings.server_ip}))
         own = OwnPaths(router, Access(self._sessions, guard))
-        own.add_page("/_proxy/status", self._handle_status)
-        own.add_page("/_proxy/explain", self._handle_explain)
-        own.add_page("/_proxy/metrics", self._handle_metrics)
-        own.add_page("/_proxy/events", self._handle_events)
-        own.reserve("/_proxy")
+        self._make_console().add_to(own)
         if self._mesh is not None:
             own.add_mesh(self._mesh, self._forwarder)
         SiteHandler(self._gateway, self._forwarder).add_to(router)
         return router
 
+    def _make_console(self) -> Console:
+        parts = Parts(
+            gateway=self._gateway,
+            exchanges=self._exchanges,
+            metrics=self._metrics,
+            feed=self._feed,
+            reloader=self._reloader,
+            pools=self.pools,
+            peers=self._peers,
+            reload=self._reload,
+        )
+        return Console(parts, self._lifecycle, keyed=self._sessions is not None)
+
     # --- reload and end ----------------------------------------------------------------------------------------
 
     def _on_hangup(self) -> None:
-        self._lifecycle.start_task(self._reload(), "reload")
-        self._lifecycle.start_task(self.tls_port.reload(), "reload certificates")
+        self._lifecycle.start_task(self._reload_on_hangup(), "reload")
 
-    async def _reload(self) -> None:
-        """The file is read again; one with mistakes changes nothing."""
-        async with self._reloading:
-            path = self._settings.config
-            try:
-                config = await asyncio.to_thread(load_config, path)
-            except ConfigError as error:
-                for line in error.lines():
-                    _log.error("the configuration stays as it was: %s", line)
-                self._metrics.reloads.labels("refused").inc()
-                self._feed.publish("reload_refused", file=str(path), mistakes=error.lines())
-                return
-            _log_warnings(path, config)
-            await self._gateway.apply(config)
-            self._loaded_at = time.time()
-            self._metrics.reloads.labels("done").inc()
-            _log.info("configuration read again", extra={"file": str(path), "hosts": len(config.hosts)})
-            self._feed.publish("reloaded", file=str(path))
+    async def _reload_on_hangup(self) -> None:
+        await self._reload()
+
+    async def _reload(self) -> tuple[Reloaded | Refused, str | None]:
+        """Configuration and certificates are read again; what can't be used changes nothing, each by itself."""
+        return await self._reloader.reload(), await self.tls_port.reload()
 
     async def _drain(self) -> None:
         self._feed.publish("draining")
@@ -154,46 +134,15 @@ class Proxy:
         self._metrics.count_event(event)
         self._feed.publish(event.kind, **names)
 
-    # --- the proxy's own paths ---------------------------------------------------------------------------------
-
     def _handle_health(self, _: Request) -> Response:
         no_store = [("Cache-Control", "no-store")]
         if self._lifecycle.is_draining:
             return Response.text("draining", 503, no_store)
         return Response.text("ok", 200, no_store)
 
-    def _handle_status(self, _: Request, __: Visitor) -> Response:
-        now = time.monotonic()
-        status = {
-            "uptime_s": round(time.time() - self._started_at, 3),
-            "draining": self._lifecycle.is_draining,
-            "keyed": self._sessions is not None,
-            "config": {"file": str(self._settings.config), "loaded_at": round(self._loaded_at, 3)},
-            "connections": self._lifecycle.connection_count,
-            "in_flight": len(self._exchanges),
-            "hosts": [describe_host(host) for host in self._gateway.config.hosts],
-            "pools": [describe_pool(pool, now) for pool in self.pools()],
-            "peers": {peer_id: str(at) for peer_id, at in self._mesh.peer_addresses.items()} if self._mesh else {},
-            "events": self._feed.recent(),
-        }
-        return Response.json(status, headers=[("Cache-Control", "no-store")])
-
-    def _handle_explain(self, request: Request, _: Visitor) -> Response:
-        host, path = request.query_param("host", request.host), request.query_param("path", "/")
-        if not path or not path.startswith("/") or not path.isascii() or host is None:
-            raise HttpError(400, "bad_query", "expected ?host=NAME&path=/a/path")
-        return Response.json(explain(self._gateway.table, self._gateway.pools, host, path))
-
-    def _handle_metrics(self, _: Request, __: Visitor) -> Response:
-        return Response(200, self._lifecycle.metrics.render().encode("utf-8"), CONTENT_TYPE)
-
-    def _handle_events(self, request: Request, _: Visitor) -> Response:
-        return serve_events(request, self._feed)
-
-
-def _log_warnings(path: Path, config: ProxyConfig) -> None:
-    for line in told(str(path), (), config.warnings):
-        _log.warning("the configuration can be used, but %s", line)
+    def _peers(self) -> dict[str, str]:
+        addresses = self._mesh.peer_addresses if self._mesh is not None else {}
+        return {peer_id: str(address) for peer_id, address in addresses.items()}
 
 
 def _load_sessions(settings: Settings) -> Sessions | None:

@@ -4,7 +4,8 @@ The candidates are kept until something changes, so that asking costs nothing. W
 policy's to say; what changes them is `upstreams`'.
 """
 
-from collections.abc import Collection, Mapping
+import copy
+from collections.abc import Collection, Iterable, Mapping
 
 from services.proxy.config_values import PoolConfig
 from services.proxy.policies import Policy, make_policy
@@ -64,11 +65,26 @@ class Choice:
                 room = with_room(self._without(tried))
                 if not room:
                     return None
-                chosen = min(room, key=lambda upstream: upstream.in_flight / upstream.share)
+                chosen = _least_busy(room)
         if chosen.state is State.TRIAL:
             chosen.is_on_trial = True
             self.forget()
         return chosen
+
+    def foresee(self, request: Request) -> tuple[Upstream, str] | None:
+        """See `Pool.foresee`. The policy that looks ahead is a copy, so that asking takes nobody's turn."""
+        candidates = self.candidates()
+        if not candidates:
+            return None
+        bound = self._sticky.find(request) if self._sticky is not None else None
+        if bound is not None and not bound.is_full:
+            return bound, "its cookie stands for it"
+        policy = copy.copy(self.policy)
+        chosen = policy.choose(candidates, request)
+        if not chosen.is_full:
+            return chosen, policy.reason
+        room = with_room(self._upstreams.values())
+        return (_least_busy(room), "the least busy that is not full") if room else None
 
     def has_room(self, tried: Collection[Upstream] = ()) -> bool:
         """Whether one of the candidates is not full."""
@@ -83,3 +99,7 @@ class Choice:
             return None
         self.candidates()
         return self._sticky.cookie(request, upstream)
+
+
+def _least_busy(upstreams: Iterable[Upstream]) -> Upstream:
+    return min(upstreams, key=lambda upstream: upstream.in_flight / upstream.share)

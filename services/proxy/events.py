@@ -5,10 +5,10 @@ Owns numbering and forgetting. How a watcher is served is `live`'s; who says wha
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-REMEMBERED = 100
+REMEMBERED = 500
 MAX_WAITING = 1000
 
 Event = dict[str, Any]
@@ -40,14 +40,20 @@ class EventFeed:
         """The last events, the oldest first."""
         return list(self._recent)
 
+    @property
+    def last_seq(self) -> int:
+        """The number of the last event, 0 before the first."""
+        return self._number
+
     async def watch(self, after: int | None = None) -> AsyncIterator[Event]:
-        """Events as they happen, until the feed is closed; first those remembered that came after number
-        `after`.
+        """Events as they happen, until the feed is closed; first those that came after number `after`.
+
+        Where some of these are forgotten, an event `missed` tells how many. A number that was not given yet is
+        another process': then all that is remembered comes.
         """
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        for event in self._recent:
-            if after is not None and event["seq"] > after:
-                queue.put_nowait(event)
+        for event in self._after(after) if after is not None else ():
+            queue.put_nowait(event)
         if self._is_closed:
             queue.put_nowait(None)
         self._watchers.add(queue)
@@ -56,6 +62,14 @@ class EventFeed:
                 yield event_or_end
         finally:
             self._watchers.discard(queue)
+
+    def _after(self, after: int) -> Iterator[Event]:
+        if after > self._number:
+            after = 0
+        oldest = self._recent[0]["seq"] if self._recent else self._number + 1
+        if after < oldest - 1:
+            yield {"seq": oldest - 1, "at": round(self._clock(), 3), "type": "missed", "count": oldest - 1 - after}
+        yield from (event for event in self._recent if event["seq"] > after)
 
     def close(self) -> None:
         """Every watch ends after what it has still to tell."""

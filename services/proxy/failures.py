@@ -16,9 +16,10 @@ _PAGE = """<!doctype html>
 <title>{status} {reason}</title>
 <h1>{status} {reason}</h1>
 <p>{message}</p>
-<p>{blame} Code <code>{code}</code>, request <code>{request_id}</code>.</p>
+{hint}<p>{blame} Code <code>{code}</code>, request <code>{request_id}</code>.</p>
 </html>
 """
+_HINTS = {"session_required": '<p><a href="/login.html">Log in</a>, then come back to this page.</p>\n'}
 _BLAME = {
     "proxy": "The proxy answered this itself.",
     "upstream": "The proxy is well; the server behind it did not give a usable answer.",
@@ -48,6 +49,7 @@ def _render_page(request: Request, outcome: Outcome, who: str) -> str:
         status=outcome.status,
         reason=escape(REASONS.get(outcome.status, "Error")),
         message=escape(outcome.message),
+        hint=_HINTS.get(outcome.code, ""),
         blame=_BLAME[who],
         code=escape(outcome.code),
         request_id=escape(request.id),

@@ -242,7 +242,7 @@ class Forwarding(Attempt):
         self.stage = Stage.REPLYING
         self._reply = head
         upstream, pool, now = self.upstream, self.pool, monotonic()
-        self._forwarder.metrics.count_reply(upstream, pool, head.status)
+        self._forwarder.metrics.count_reply(upstream, pool, head.status, now - self.began_at)
         pool.note_reply(upstream, head.status, now, now - self.began_at)
         is_head = self.request.method == "HEAD"
         if head.is_sized and not is_head:

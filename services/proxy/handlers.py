@@ -4,7 +4,7 @@ Thin: a request becomes a destination (`gateway`, `mesh`) and is forwarded, or i
 `live`. Who may use the proxy's own paths is `access`'s to say.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from services.proxy.access import Access, Visitor
@@ -21,6 +21,7 @@ from shared.httpcore.routing import RouteOptions, Router
 FORWARDING: RouteOptions = {"stream_body": True}
 
 VisitorHandler = Callable[[Request, Visitor], Response]
+VisitorAction = Callable[[Request, Visitor], Awaitable[Response]]
 Handler = Callable[[Request], Response]
 FindDestination = Callable[[Request, Visitor, Oversight], tuple[Destination, str]]
 
@@ -85,13 +86,25 @@ class OwnPaths:
 
         self._router.add("GET", path, handle_page)
 
+    def add_action(self, path: str, act: VisitorAction) -> None:
+        """`act` answers POST on `path` for visitors who may, when no page of another origin made the request."""
+
+        async def handle_action(request: Request) -> Response:
+            visitor = self._access.check(request)
+            response = visitor if isinstance(visitor, Response) else await act(request, visitor)
+            self._access.decorate(request, response)
+            return response
+
+        self._router.add("POST", path, handle_action)
+
     def reserve(self, path: str) -> None:
         """Nothing at or below `path` is forwarded, also where there is nothing."""
 
         def handle_nothing(request: Request) -> Response:
             raise HttpError(404, "not_found", f"there is nothing at {request.raw_path[:200]}")
 
-        self._router.add("*", path, handle_nothing)
+        if not self._router.has_path(path):
+            self._router.add("*", path, handle_nothing)
         self._router.add("*", path + "/{rest:path}", handle_nothing)
 
     def add_mesh(self, mesh: Mesh, forwarder: Forwarder) -> None:

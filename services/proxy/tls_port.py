@@ -59,17 +59,20 @@ class TlsPort:
         lifecycle.start_task(watch.run(), "watch the certificates")
         _log.info("listening for HTTPS", extra={"address": show_address(listener), "pid": os.getpid()})
 
-    async def reload(self) -> None:
-        """New connections get the certificates that are in the files now; ones that can't be used change nothing."""
+    async def reload(self) -> str | None:
+        """New connections get the certificates that are in the files now; ones that can't be used change nothing, and
+        what is wrong with them is returned.
+        """
         if self._server is None or self._watch is None:
-            return
+            return None
         try:
             self._server.context = await asyncio.to_thread(_load_context, self._settings)
             self._watch.read_again()
         except CertificateError as error:
             _log.error("the certificates stay as they were: %s", error)
-        else:
-            _log.info("certificates read again", extra={"files": len(self._settings.tls_certificate)})
+            return str(error)
+        _log.info("certificates read again", extra={"files": len(self._settings.tls_certificate)})
+        return None
 
 
 def _load_context(settings: Settings) -> ssl.SSLContext:

@@ -335,6 +335,10 @@ class Pool:
         """
         return self._choice.choose(tried, request)
 
+    def foresee(self, request: Request) -> tuple[Upstream, str] | None:
+        """Whom `choose` would choose for such a request, and why; None when nobody. Asking changes nothing."""
+        return self._choice.foresee(request)
+
     def is_full(self, tried: Collection[Upstream] = ()) -> bool:
         """Whether there is somebody to choose but for the limits on what each may have under way."""
         return bool(self.candidates_without(tried)) and not self._choice.has_room(tried)

@@ -101,6 +101,26 @@ class HistogramChild:
         yield f"{name}_count{_braces(labels)} {totals[-1]}"
 
 
+class SummaryChild:
+    """Quantiles that somebody else keeps, with count and sum of all observations. A quantile of None has no line."""
+
+    __slots__ = ("count", "quantiles", "sum")
+
+    def __init__(self) -> None:
+        self.quantiles: Mapping[float, float | None] = {}
+        self.count = 0
+        self.sum: float = 0.0
+
+    def samples(self, name: str, labels: str) -> Iterator[str]:
+        """The lines of the exposition."""
+        comma = "," if labels else ""
+        for quantile, value in self.quantiles.items():
+            if value is not None:
+                yield f'{name}{{{labels}{comma}quantile="{format_number(quantile)}"}} {format_number(value)}'
+        yield f"{name}_sum{_braces(labels)} {format_number(self.sum)}"
+        yield f"{name}_count{_braces(labels)} {self.count}"
+
+
 class Sampled(Protocol):
     """What a metric keeps for each combination of label values."""
 
@@ -194,12 +214,18 @@ class Histogram(Metric[HistogramChild]):
         self.labels().observe(value)
 
 
+class Summary(Metric[SummaryChild]):
+    """Shows quantiles, which its owner sets before a rendering."""
+
+    kind = "summary"
+
+
 class MetricsRegistry:
     """All metrics of a process, in the order they were made."""
 
     def __init__(self, constant_labels: Mapping[str, str] | None = None) -> None:
         self.constant_labels = dict(constant_labels or {})
-        self._metrics: dict[str, Counter | Gauge | Histogram] = {}
+        self._metrics: dict[str, Counter | Gauge | Histogram | Summary] = {}
         self._refreshers: list[Callable[[], None]] = []
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
@@ -222,6 +248,10 @@ class MetricsRegistry:
             raise ValueError(f"{name}: got the buckets {bounds}, expected rising bounds")
         return self._add(Histogram(name, help, labels, lambda: HistogramChild(bounds)))
 
+    def summary(self, name: str, help: str, labels: Sequence[str] = ()) -> Summary:
+        """A new summary; ValueError when the name is taken."""
+        return self._add(Summary(name, help, labels, SummaryChild))
+
     def before_render(self, refresh: Callable[[], None]) -> None:
         """`refresh` is called before each rendering, to set what is only measured then."""
         self._refreshers.append(refresh)
@@ -242,7 +272,7 @@ class MetricsRegistry:
         return metric
 
 
-AnyMetric = TypeVar("AnyMetric", Counter, Gauge, Histogram)
+AnyMetric = TypeVar("AnyMetric", Counter, Gauge, Histogram, Summary)
 
 
 def format_number(value: float) -> str:

@@ -5,6 +5,7 @@ connections do not use it until an upgrade: they answer inside the readiness cal
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -47,7 +48,7 @@ class Stream:
         except TimeoutError:
             raise ConnectFailed(f"no connection to {host}:{port} within {timeout_s:g} s") from None
         except (OSError, UnicodeError) as error:
-            raise ConnectFailed(f"no connection to {host}:{port}: {error}") from None
+            raise ConnectFailed(f"no connection to {host}:{port}: {_reason(error)}") from None
 
     async def begin_tls(self, context: ssl.SSLContext, server_name: str) -> None:
         """As a client: everything from here on is encrypted. ConnectFailed says why not, and the stream is closed."""
@@ -155,6 +156,13 @@ def ip_family(host: str) -> socket.AddressFamily | None:
             continue
         return family
     return None
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """The system's words for its error; asyncio's text around it tells the address once more."""
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
+        return os.strerror(error.errno)
+    return str(error)
 
 
 async def _connect_socket(host: str, port: int) -> socket.socket:

@@ -1,15 +1,16 @@
 """What the proxy says of itself, as values."""
 
 import json
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from services.proxy.admin import describe_host, describe_pool, explain
+from services.proxy.admin import describe_host, describe_pool, find_problems
 from services.proxy.config_file import parse_config
 from services.proxy.discovery import members_of
-from services.proxy.routing import RouteTable
-from services.proxy.upstreams import Annotation, Pool
+from services.proxy.proxy_metrics import ProxyMetrics
+from services.proxy.upstreams import Annotation, Member, Pool, Upstream
+from shared.runtime.metrics import MetricsRegistry
 
 TEXT = """
 pool app { server 10.0.0.1:80; server 10.0.0.2:80; server 10.0.0.3:80; server 10.0.0.4:80;
@@ -30,45 +31,100 @@ def pools() -> dict[str, Pool]:
     return made
 
 
-def ask(pools: dict[str, Pool], host: str, path: str) -> dict[str, Any]:
-    return explain(RouteTable(parse_config(TEXT)), pools, host, path)
+@pytest.fixture
+def metrics(pools: dict[str, Pool]) -> ProxyMetrics:
+    return ProxyMetrics(MetricsRegistry(), pools.values, lambda: 0.0)
 
 
-def test_it_explains_the_rule_the_target_and_the_choice(pools: dict[str, Pool]) -> None:
-    first, second, third, fourth = pools["app"].upstreams
-    pools["app"].note_failure(second, 1.0, "refused")
-    pools["app"].annotate(third, Annotation(is_draining=True))
-    answer = ask(pools, "Shop.example:8080", "/x?y")
-    assert answer["rule"]["host"] == "shop.example"
-    assert (answer["pool"], answer["policy"], answer["upstream_target"]) == ("app", "round-robin", "/x?y")
-    assert answer["candidates"] == [first.name, fourth.name]
-    assert answer["left_out"] == [
-        {"upstream": second.name, "why": "it is down: refused"},
-        {"upstream": third.name, "why": "it drains"},
-    ]
-    assert (answer["chosen"], answer["why"]) == (first.name, "next in turn")
-    assert ask(pools, "shop.example", "/x")["chosen"] == first.name
-    chosen = pools["app"].choose()
-    assert chosen is first
+def test_descriptions_are_json_without_credentials(pools: dict[str, Pool], metrics: ProxyMetrics) -> None:
+    config = parse_config(TEXT)
+    described = [describe_pool(pool, metrics, 5.0) for pool in pools.values()]
+    text = json.dumps([describe_host(host) for host in config.hosts] + described)
+    assert "secret" not in text
+    assert "dXNlcjpz" not in text
+    assert described[0]["health_check"]["path"] == "/up"
+    assert described[0]["upstreams"][0]["state_for_s"] == 5.0
 
 
-def test_it_shows_the_target_that_a_path_in_proxy_pass_makes(pools: dict[str, Pool]) -> None:
-    answer = ask(pools, "shop.example", "/api/users?x=1")
-    assert (answer["rule"]["location"], answer["upstream_target"]) == ("/api/", "/v1/users?x=1")
+def test_an_upstream_shows_its_figures(pools: dict[str, Pool], metrics: ProxyMetrics) -> None:
+    pool = pools["app"]
+    for status in (200, 204, 503):
+        metrics.count_reply(pool.upstreams[0], pool, status, 0.02)
+    metrics.count_retry(pool)
+    described = describe_pool(pool, metrics, 0.0)
+    assert described["retries"] == 1
+    first, second = described["upstreams"][:2]
+    assert first["replies"] == {"2xx": 2, "5xx": 1}
+    assert first["latency_s"]["p50"] == pytest.approx(0.02, rel=0.05)
+    assert second["latency_s"] == {"p50": None, "p90": None, "p99": None}
+    assert (first["in_use"], first["why_not_in_use"]) == (True, None)
+
+
+def test_an_ejected_one_shows_for_how_long_yet_and_why(pools: dict[str, Pool], metrics: ProxyMetrics) -> None:
+    app = pools["app"]
+    first = app.upstreams[0]
+    for _ in range(5):
+        app.note_broken(first, 10.0, "cut off")
+    described = describe_pool(app, metrics, 14.0)["upstreams"][0]
+    assert (described["state"], described["standing"], described["in_use"]) == ("ejected", "ejected", False)
+    assert described["ejected_for_s"] == 6.0
+    assert described["ejections"] == {"failures": 1}
+    (problem,) = find_problems(pools.values(), 14.0)
+    assert (problem["severity"], problem["upstream"]) == ("warning", first.name)
+    assert "cut off" in problem["message"]
+
+
+def make_slow(upstream: Upstream) -> None:
+    upstream.slow_until = 99.0
+
+
+def make_full(upstream: Upstream) -> None:
+    upstream.max_conns = upstream.in_flight = 1
+
+
+def make_draining(upstream: Upstream) -> None:
+    upstream.annotation = Annotation(is_draining=True)
+
+
+def make_backup(upstream: Upstream) -> None:
+    upstream.member = Member(is_backup=True)
 
 
 @pytest.mark.parametrize(
-    ("host", "path", "status"), [("other", "/", 421), ("shop.example", "/../x", 400), ("shop.example", "/api", 301)]
+    ("change", "standing"),
+    [
+        (lambda _: None, "up"),
+        (make_slow, "slow start"),
+        (make_full, "full"),
+        (make_draining, "draining"),
+        (make_backup, "backup"),
+    ],
 )
-def test_it_says_when_no_upstream_is_asked(pools: dict[str, Pool], host: str, path: str, status: int) -> None:
-    assert ask(pools, host, path)["answer"]["status"] == status
+def test_a_standing_is_one_word(
+    pools: dict[str, Pool], metrics: ProxyMetrics, change: Callable[[Upstream], None], standing: str
+) -> None:
+    app = pools["app"]
+    change(app.upstreams[0])
+    assert describe_pool(app, metrics, 50.0)["upstreams"][0]["standing"] == standing
+    assert find_problems(pools.values(), 50.0) == []
 
 
-def test_descriptions_are_json_without_credentials(pools: dict[str, Pool]) -> None:
-    config = parse_config(TEXT)
-    text = json.dumps([describe_host(host) for host in config.hosts] + [describe_pool(p, 5.0) for p in pools.values()])
-    assert "secret" not in text
-    assert "dXNlcjpz" not in text
-    described = describe_pool(pools["app"], 5.0)
-    assert described["health_check"]["path"] == "/up"
-    assert described["upstreams"][0]["state_for_s"] == 5.0
+def test_problems_are_told_the_worst_first(pools: dict[str, Pool]) -> None:
+    app = pools["app"]
+    first, second, *others = app.upstreams
+    assert find_problems(pools.values(), 9.0) == []
+    app.note_failure(first, 1.0, "refused")
+    app.annotate(second, Annotation(is_draining=True))
+    assert find_problems(pools.values(), 9.0) == [
+        {"severity": "warning", "pool": "app", "upstream": first.name, "message": "it is down: refused", "for_s": 8.0}
+    ]
+    for other in others:
+        app.note_failure(other, 2.0, "refused")
+    found = find_problems(pools.values(), 9.0)
+    assert found[0] == {
+        "severity": "critical",
+        "pool": "app",
+        "upstream": None,
+        "message": "none of its 4 upstreams is fit for new requests",
+    }
+    assert [problem["severity"] for problem in found] == ["critical"] * 4

@@ -29,6 +29,32 @@ def test_watchers_get_what_they_missed_then_what_happens_until_the_end() -> None
     asyncio.run(story())
 
 
+def test_a_watcher_learns_how_much_it_has_missed() -> None:
+    async def story() -> None:
+        feed = EventFeed(lambda: 2.0)
+        for _ in range(REMEMBERED + 10):
+            feed.publish("up")
+        feed.close()
+        told = [event async for event in feed.watch(after=3)]
+        assert told[0] == {"seq": 10, "at": 2.0, "type": "missed", "count": 7}
+        assert [event["seq"] for event in told[1:]] == list(range(11, REMEMBERED + 11))
+        assert [event["type"] async for event in feed.watch(after=10)] == ["up"] * REMEMBERED
+
+    asyncio.run(story())
+
+
+def test_a_number_from_an_earlier_process_gets_all_that_is_remembered() -> None:
+    async def story() -> None:
+        feed = EventFeed(lambda: 0.0)
+        feed.publish("up")
+        feed.publish("down")
+        feed.close()
+        assert await collect(feed, after=999) == [1, 2]
+        assert feed.last_seq == 2
+
+    asyncio.run(story())
+
+
 def test_whoever_does_not_take_its_events_is_let_go_and_memory_is_bounded() -> None:
     async def story() -> None:
         feed = EventFeed(lambda: 0.0)

@@ -26,6 +26,9 @@ OWN_PATHS = [
     "/_proxy/explain",
     "/_proxy/metrics",
     "/_proxy/events",
+    "/_proxy",
+    "/_proxy/",
+    "/_proxy/page/main.js",
 ]
 
 FLEETING = ["renewed", "narrowed", "removed", "aged"]  # users whose rights end in a test
@@ -146,7 +149,14 @@ def test_percent_encoding_is_no_way_round_the_gate(town: Town, path: str) -> Non
 
 def test_what_is_not_there_below_the_proxy_s_own_paths_goes_to_no_backend(town: Town) -> None:
     before = len(town.backend.requests)
-    for path in ("/_proxy", "/_proxy/", "/_proxy/nothing", "/_proxy" + "/a" * 70, "/peers", "/%5fproxy/x"):
+    for path in (
+        "/_proxy/nothing",
+        "/_proxy/page/none",
+        "/_proxy/page/../console.py",
+        "/_proxy" + "/a" * 70,
+        "/peers",
+        "/%5fproxy/x",
+    ):
         assert town.visit(path).status_code == 404
     assert len(town.backend.requests) == before
 
@@ -160,10 +170,37 @@ def test_a_browser_without_a_session_gets_a_page(town: Town) -> None:
     "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}]
 )
 def test_a_write_or_a_websocket_that_another_site_made_is_refused(town: Town, headers: dict[str, str]) -> None:
-    for path in ("/tracker/register", "/peers/p1/p2p/msg"):
+    for path in ("/tracker/register", "/peers/p1/p2p/msg", "/_proxy/reload"):
         assert code_of(town.visit(path, method="POST", json={}, headers=headers)) == (403, "cross_site")
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     assert town.visit("/peers/p1/p2p/ws", headers={**headers, **upgrade}).status_code == 403
+
+
+def test_only_who_runs_the_installation_reloads(town: Town) -> None:
+    assert requests.post(town.url + "/_proxy/reload", timeout=10).status_code == 401
+    assert code_of(town.visit("/_proxy/reload", "an", "POST")) == (403, "admin_only")
+    assert town.visit("/_proxy/reload", method="POST").json()["reloaded"] is True
+    for user, may in (("an", False), ("admin", True)):
+        status = town.visit("/_proxy/status", user).json()
+        assert (status["user"], status["may_reload"]) == (user, may)
+
+
+def test_a_browser_without_a_session_is_shown_the_way_in(town: Town) -> None:
+    answer = requests.get(town.url + "/_proxy/", headers={"Accept": "text/html"}, timeout=10)
+    assert answer.status_code == 401
+    assert '<a href="/login.html">Log in</a>' in answer.text
+
+
+def test_the_page_and_its_files_come_with_a_strict_policy(town: Town) -> None:
+    assert town.visit("/_proxy", allow_redirects=False).headers["Location"] == "/_proxy/"
+    for path, kind in (("/_proxy/", "text/html"), ("/_proxy/page/main.js", "text/javascript")):
+        answer = town.visit(path)
+        assert answer.headers["Content-Type"].startswith(kind)
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        again = town.visit(path, headers={"If-None-Match": answer.headers["ETag"]})
+        assert again.status_code == 304
 
 
 def test_the_site_s_own_page_may_write(town: Town) -> None:
@@ -465,7 +502,7 @@ def test_events_as_server_sent_events_and_over_a_websocket(town: Town) -> None:
 
     def listen() -> None:
         with connect(f"ws://127.0.0.1:{town.proxy.port}/_proxy/events?after=0", additional_headers=cookie) as websocket:
-            while not live or live[-1]["upstream"] != "127.0.0.1:9":
+            while not live or live[-1].get("upstream") != "127.0.0.1:9":
                 live.append(json.loads(websocket.recv(timeout=20)))
                 ready.set()
 

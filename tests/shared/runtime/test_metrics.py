@@ -60,6 +60,19 @@ def test_a_histogram_counts_all_that_is_less_or_equal():
     assert histogram.labels("a").count == 4
 
 
+def test_a_summary_shows_the_quantiles_that_are_known():
+    registry = MetricsRegistry()
+    child = registry.summary("x_seconds", "Times.", ("kind",)).labels("a")
+    child.quantiles = {0.5: 0.25, 0.99: None}
+    child.count, child.sum = 3, 1.5
+    assert registry.render().splitlines()[1:] == [
+        "# TYPE x_seconds summary",
+        'x_seconds{kind="a",quantile="0.5"} 0.25',
+        'x_seconds_sum{kind="a"} 1.5',
+        'x_seconds_count{kind="a"} 3',
+    ]
+
+
 def test_constant_labels_stand_on_every_sample():
     registry = MetricsRegistry({"worker": "2"})
     registry.counter("x_total", "Things.").inc()

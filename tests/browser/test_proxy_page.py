@@ -1,0 +1,232 @@
+"""The proxy's own page: what is wrong is seen at once, and the page outlives what it watches."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.visitor import PHONE, Visit, Visitor
+from tests.processes import Service
+from tests.services.proxy.upstream_servers import Talk, Upstream
+
+pytestmark = pytest.mark.browser
+
+PROBES = Path(__file__).parent / "probes"
+READY = "html[data-ready=proxy]"
+CONNECTION_LOST = r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|WebSocket connection to"
+
+
+def probe(page: Page, name: str) -> list[str]:
+    found: list[str] = page.evaluate((PROBES / f"{name}.js").read_text("utf-8"))
+    return found
+
+
+class Site:
+    """A keyless proxy with two upstreams in a pool that is checked, and one more."""
+
+    def __init__(self, start_service: Any, folder: Path) -> None:
+        self.upstreams = [Upstream(name=name) for name in "abc"]
+        a, b, c = (upstream.address for upstream in self.upstreams)
+        self.text = (
+            f"pool app {{ server {a}; server {b}; health_check http path=/ interval=200ms fall=1 rise=1; }}\n"
+            f"host shop.example {{ proxy_pass http://app; location /api/ {{ proxy_pass http://{c}/v1/; }} }}\n"
+            'host "*" { proxy_pass http://app; }\n'
+        )
+        self.config = folder / "proxy.conf"
+        self.config.write_text(self.text)
+        self.proxy: Service = start_service("services.proxy", "--config", str(self.config))
+
+    def close(self) -> None:
+        for upstream in self.upstreams:
+            upstream.close()
+
+
+@pytest.fixture
+def site(start_service: Any, tmp_path: Path) -> Iterator[Site]:
+    site = Site(start_service, tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def visitor(visit: Visit, site: Site) -> Visitor:
+    visitor = visit(site.proxy.url)
+    visitor.open("/_proxy/", READY)
+    return visitor
+
+
+@pytest.fixture
+def page(visitor: Visitor) -> Page:
+    return visitor.page
+
+
+def row(page: Page, site: Site, number: int) -> Any:
+    return page.locator("tr").filter(has_text=site.upstreams[number].address)
+
+
+def test_a_healthy_proxy_says_so(page: Page, site: Site) -> None:
+    expect(page.locator("#headline")).to_have_text("All is well: 3 upstreams")
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#pools .pool")).to_have_count(2)
+    expect(row(page, site, 0).locator(".state")).to_contain_text("up")
+    expect(page.locator("#rules")).to_contain_text("/api/")
+    expect(page.locator("#events li").filter(has_text="joined")).to_have_count(3)
+
+
+def test_an_upstream_that_goes_down_is_seen_at_once_with_the_reason(page: Page, site: Site) -> None:
+    site.upstreams[1].close()
+    expect(page.locator("#headline")).to_have_text("1 of 3 upstreams is out of use")
+    expect(page.locator("#problems li")).to_contain_text("Connection refused")
+    expect(page.locator("#pools .pool").first.locator("tbody tr").first).to_contain_text(site.upstreams[1].address)
+    expect(row(page, site, 1).locator(".state")).to_contain_text("down")
+    expect(page.locator("#events li").first).to_contain_text("down")
+    assert page.title() == "⚠ Proxy"
+    site.upstreams[0].close()
+    expect(page.locator("#headline")).to_have_text("Pool app has no upstream that is fit")
+    expect(page.locator("#pools .pool h3").first).to_have_text("app")
+    expect(page.locator(".verdict")).to_have_attribute("data-kind", "critical")
+    page.get_by_label("Only trouble").check()
+    expect(page.locator("#events li:visible").filter(has_text="joined")).to_have_count(0)
+    expect(page.locator("#events li:visible").filter(has_text="down")).to_have_count(2)
+
+
+def test_replies_with_errors_are_an_alarm_too(page: Page, site: Site) -> None:
+    def fail(talk: Talk) -> None:
+        talk.reply(b"", "500 Internal Server Error")
+
+    site.upstreams[2].by_path["/v1/x"] = fail
+    expect(page.locator("#headline")).to_have_text("All is well: 3 upstreams")
+    for _ in range(30):
+        answer = page.request.get("/api/x", headers={"Host": "shop.example"})
+        assert answer.status == 500
+    expect(page.locator("#headline")).to_have_text("1 upstream answers with errors")
+    expect(page.locator("#problems")).to_contain_text("were 5xx")
+
+
+def test_it_explains_where_a_request_would_go(page: Page, site: Site) -> None:
+    page.get_by_label("Host", exact=True).fill("shop.example")
+    page.get_by_label("Path").fill("/api/users?x=1")
+    page.get_by_role("button", name="Explain").click()
+    answer = page.locator("#explanation")
+    expect(answer).to_contain_text("host shop.example (line 2), location /api/ (line 2)")
+    expect(answer).to_contain_text("GET /v1/users?x=1")
+    expect(answer.locator(".chosen")).to_contain_text(site.upstreams[2].address)
+    page.get_by_label("Path").fill("/../x")
+    page.get_by_label("Path").press("Enter")
+    expect(answer).to_contain_text("The proxy itself answers 400")
+    site.upstreams[0].close()
+    page.get_by_label("Path").fill("/")
+    expect(row(page, site, 0).locator(".state")).to_contain_text("down")
+    page.get_by_role("button", name="Explain").click()
+    expect(answer.locator(".left-out")).to_contain_text("not: it is down")
+
+
+def test_a_reload_shows_every_mistake_or_what_has_changed(visitor: Visitor, site: Site) -> None:
+    visitor.expect_problem("422")
+    page = visitor.page
+    site.config.write_text(site.text.replace("health_check", "heath_check").replace("http://app;\n", "http://ap;\n"))
+    page.get_by_role("button", name="Reload configuration").click()
+    result = page.locator("#reload-result")
+    expect(result).to_be_focused()
+    expect(result.locator("h2")).to_contain_text("Refused")
+    expect(result.locator(".mistakes li").first).to_contain_text("line 1, column")
+    expect(result.locator(".mistakes li").first).to_contain_text("health_check")
+    expect(page.locator("#problems")).to_contain_text("the last reload was refused")
+    site.config.write_text(site.text + f"host new.example {{ proxy_pass http://{site.upstreams[0].address}; }}\n")
+    page.get_by_role("button", name="Reload configuration").click()
+    expect(result.locator("h2")).to_have_text("The configuration is in force")
+    expect(result).to_contain_text("new host new.example")
+    expect(page.locator("#problems li")).to_have_count(0)
+    expect(page.locator("#rules")).to_contain_text("new.example")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("button", name="Reload configuration")).to_be_focused()
+
+
+def test_it_outlives_the_proxy_and_comes_back_with_it(visitor: Visitor, site: Site) -> None:
+    visitor.expect_problem(CONNECTION_LOST)
+    page = visitor.page
+    site.proxy.kill()
+    expect(page.locator("#headline")).to_have_text("The proxy does not answer.")
+    expect(page.locator("#link")).to_contain_text("Events cut off")
+    expect(page.get_by_role("button", name="Reload configuration")).to_be_disabled()
+    site.proxy.restart()
+    expect(page.locator("#headline")).to_have_text("All is well: 3 upstreams", timeout=30_000)
+    expect(page.locator("#link")).to_have_text("Live", timeout=30_000)
+    site.upstreams[1].close()
+    expect(page.locator("#events li").first).to_contain_text("down")
+
+
+def test_a_websocket_that_is_cut_is_said_and_opened_again(visitor: Visitor, site: Site) -> None:
+    sockets: list[Callable[[], None]] = []
+    is_cut = False
+
+    def on_socket(route: Any) -> None:
+        if is_cut:
+            route.close()
+            return
+        route.connect_to_server()
+        sockets.append(route.close)
+
+    page = visitor.new_tab()
+    page.route_web_socket("**/_proxy/events*", on_socket)
+    page.goto("/_proxy/")
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#events li")).to_have_count(6)
+    is_cut = True
+    sockets.pop()()
+    expect(page.locator("#link")).to_contain_text("Events cut off, again in")
+    expect(page.locator("#headline")).to_have_text("All is well: 3 upstreams")
+    site.upstreams[1].close()
+    expect(page.locator("#headline")).to_have_text("1 of 3 upstreams is out of use")
+    expect(page.locator("#events li")).to_have_count(6)
+    is_cut = False
+    expect(page.locator("#events li").filter(has_text="down")).to_have_count(1, timeout=30_000)
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#events li")).to_have_count(7)
+
+
+def test_behind_a_login_it_shows_tracker_and_peers_and_says_when_the_session_has_ended(visit: Visit) -> None:
+    visitor = visit()
+    visitor.expect_problem("401")
+    visitor.log_in()
+    page = visitor.open("/_proxy/", READY)
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#headline")).to_contain_text("All is well")
+    expect(page.locator("#pools tbody tr")).to_have_count(3)
+    page.get_by_text("Tracker and peers").click()
+    expect(page.locator("#other-list .pool").first).to_be_visible()
+    visitor.context.clear_cookies()
+    expect(page.locator("#headline")).to_have_text("Your session has ended")
+    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [{"width": 1280, "height": 800}, PHONE, {"width": 320, "height": 640}])
+def test_every_text_can_be_read_and_nothing_is_wider_than_the_screen(
+    visit: Visit, site: Site, scheme: str, viewport: dict[str, int]
+) -> None:
+    visitor = visit(site.proxy.url, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    visitor.expect_problem("422")
+    page = visitor.open("/_proxy/", READY)
+    site.upstreams[1].close()
+    expect(page.locator("#problems li")).to_have_count(1)
+    site.config.write_text(site.text.replace("health_check", "heath_check"))
+    page.locator("#reload").click()
+    expect(page.locator(".mistakes li").first).to_be_visible()
+    page.get_by_text("Client and headers").click()
+    page.get_by_role("button", name="Explain").click()
+    expect(page.locator(".left-out")).to_be_visible()
+    page.mouse.move(0, 0)
+    assert probe(page, "overflows") == []
+    assert probe(page, "faint_texts") == []
+    assert probe(page, "nameless_controls") == []
+    assert page.locator("h1:visible").count() == 1
+
+
+def test_the_skip_link_leads_past_the_top_bar(page: Page) -> None:
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
