@@ -15,7 +15,7 @@ MAX_KEPT_CHARS = 256
 
 
 class LoggedRequest(Protocol):
-    """What a line tells of a request."""
+    """What a line tells of a request. The id is harmless as it is: ours, or a client's that matched `REQUEST_ID`."""
 
     id: str
     method: str
@@ -66,7 +66,7 @@ class AccessLog:
             f"{self._stamp.render(now_s)} INFO    {self._service} access"
             f" method={_quote(method)} target={_quote(target)} status={status}"
             f" bytes={body_bytes} duration_ms={duration_s * 1000:.3f}"
-            f" remote={remote_ip} request_id={quote_value(request_id)}\n"
+            f" remote={remote_ip} request_id={request_id}\n"
         )
 
     def _render_json(

@@ -1,12 +1,14 @@
 """The line of a request, in both formats."""
 
 import json
+import re
 import unicodedata
 from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.httpcore.grammar import REQUEST_ID
 from shared.runtime.access_log import AccessLog
 
 UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, separators of lines and paragraphs
@@ -74,7 +76,7 @@ def test_secrets_of_the_query_are_in_neither_format():
 @given(
     target=st.text(st.characters(codec="utf-8"), max_size=40),
     method=st.text(st.characters(codec="utf-8"), max_size=10),
-    request_id=st.text(st.characters(codec="utf-8"), max_size=10),
+    request_id=st.from_regex(re.compile(REQUEST_ID.pattern.decode()), fullmatch=True),
 )
 def test_whatever_a_client_sends_it_is_one_line(target, method, request_id):
     request = LoggedRequest(target=target, method=method, id=request_id)
