@@ -75,11 +75,6 @@ class ClientConnection:
         is_over = self._decoder.is_complete if self._decoder is not None else self.exchange_count == 0
         return is_over and self._is_request_sent and self._keep_alive and not self._buffer and not self.stream.is_closed
 
-    @property
-    def has_unread_bytes(self) -> bool:
-        """Whether something was received that no head or body has used: the start of a reply, or too much of one."""
-        return bool(self._buffer)
-
     async def send_request(
         self, method: str, target: str, headers: Sequence[tuple[str, str]], body: RequestBody = None
     ) -> None:
