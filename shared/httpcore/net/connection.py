@@ -82,8 +82,8 @@ class Connection(ReplySide):
             self._send_replies()  # it fills the socket by itself, and leaves the processor's cache with every wait
         elif self.output.size or self.state is not State.READING_HEAD or self._is_held:
             self.server.at_turn_end(self._send_replies)
-        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
-            self._balance_reading()
+        else:
+            self._balance_reading()  # as `_send_replies` does after the others
 
     def _take_requests(self) -> None:
         """At most a turn's budget of requests are answered, or given to their handlers."""

@@ -14,13 +14,11 @@ from shared.httpcore.message import Deferred, FileResponse, Request, Response, S
 from shared.httpcore.net.body import IncomingBody
 from shared.httpcore.net.exchange import close_chunks, send_stream
 from shared.httpcore.net.host import Host
-from shared.httpcore.net.output import FileSpan
+from shared.httpcore.net.output import JOINED_BYTES, FileSpan
 from shared.httpcore.net.transport import State, Transport
 from shared.httpcore.serializing import BODILESS, serialize_reply_head
 
 logger = logging.getLogger("weaprous.http")
-
-JOINED_BODY_BYTES = 16 * 1024  # a body up to this is copied behind its head; a longer one is sent from where it is
 
 
 class ReplySide(Transport):
@@ -111,7 +109,7 @@ class ReplySide(Transport):
         if not body or request.method == "HEAD" or response.status in BODILESS:
             self.output.write(head)
             return 0
-        if length > JOINED_BODY_BYTES:
+        if length > JOINED_BYTES:  # sent from where it is; a shorter one is copied behind its head
             self.output.write(head)
             self.output.write(body)
         else:
