@@ -2,7 +2,7 @@
 responses, and `net/connection` carries both. Read `parsing` next."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, parse_qsl, unquote_to_bytes
 
@@ -11,6 +11,7 @@ from shared.httpcore.errors import HttpError
 from shared.httpcore.headers import Headers
 
 if TYPE_CHECKING:
+    from shared.httpcore.net.repeats import Repeat
     from shared.httpcore.net.replying import ReplySide
     from shared.httpcore.net.stream import Stream
 
@@ -36,6 +37,7 @@ class HeadFields:
         "is_chunked",
         "keep_alive",
         "lines",
+        "repeats",
         "request_id",
         "upgrade",
         "version_minor",
@@ -55,6 +57,7 @@ class HeadFields:
         self.request_id = ""  # the client's, when it is well formed
         self._headers: Headers | None = None
         self.derived: object = None  # a place for what an application makes of these lines, for the next such request
+        self.repeats: dict[str, Repeat] | None = None  # replies to requests with these fields, by target; see `repeats`
 
     @property
     def headers(self) -> Headers:
@@ -334,6 +337,27 @@ class Response:
     def error(cls, status: int, code: str, message: str, headers: Sequence[tuple[str, str]] = ()) -> "Response":
         """The error object that every service answers with."""
         return cls.json({"error": {"code": code, "message": message}}, status, headers)
+
+
+class RepeatableResponse(Response):
+    """A reply that the same request gets again without its handler, whoever sends it, for as long as `is_current`.
+
+    The same request: method, target and fields. What depends on anything else, a session's age or a limit of rate, is
+    not repeatable. `is_current` is asked each time, so it is quick, and never raises.
+    """
+
+    __slots__ = ("is_current",)
+
+    def __init__(
+        self,
+        is_current: Callable[[], bool],
+        status: int,
+        body: bytes,
+        content_type: str | None,
+        headers: Sequence[tuple[str, str]],
+    ) -> None:
+        super().__init__(status, body, content_type, headers)
+        self.is_current = is_current
 
 
 class StreamingResponse(Response):

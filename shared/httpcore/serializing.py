@@ -46,13 +46,18 @@ def serialize_reply_head(
     on. `date` is now as an HTTP-date.
     """
     status = response.status
-    connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
-    line, fields = _fixed_parts(status, response.content_type, connection, chunked, *response.headers)
+    line, fields = fixed_parts(request, response, persists, chunked=chunked)
     if length is None or chunked or status in BODILESS or status == 101:
         text = f"{line}{date}{fields}X-Request-Id: {request.id}\r\n\r\n"
     else:
         text = f"{line}{date}{fields}Content-Length: {length}\r\nX-Request-Id: {request.id}\r\n\r\n"
     return text.encode("latin-1")
+
+
+def fixed_parts(request: Request, response: Response, persists: bool, *, chunked: bool = False) -> tuple[str, str]:
+    """What stands in a reply's head before the date, and after it but for the body's length and the request's id."""
+    connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
+    return _fixed_parts(response.status, response.content_type, connection, chunked, *response.headers)
 
 
 @lru_cache(maxsize=1024)

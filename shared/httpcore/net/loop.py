@@ -4,7 +4,7 @@ asyncio wraps every readiness callback in a handle, queues it and runs it in a c
 each time; a connection's callbacks need none of that. Here they are called as `epoll` reports them, before what
 `call_soon` has queued. Everything else (tasks, timers, signals, asyncio's own sockets) goes its ordinary way.
 
-A turn is what one `epoll` call reports. Sends can wait for its end (`call_at_turn_end`): one behind the other they find
+A turn is what one `epoll` call reports. Sends can wait for its end (`at_turn_end`): one behind the other they find
 the other sides awake, where a send now and then wakes each of them anew, which costs as much as the whole handler.
 """
 
@@ -204,6 +204,8 @@ class EventLoop(asyncio.SelectorEventLoop):
         self._readiness = ReadinessSelector()
         super().__init__(self._readiness)
         self._readiness.on_error = self._on_callback_error
+        # The callback is called when all files that are ready now have had their turn; at once outside of a turn.
+        self.at_turn_end: Callable[[Callback], None] = self._readiness.put_off
 
     def add_reader(self, fd: Any, callback: Callable[..., object], *args: object) -> None:
         """`callback(*args)` is called whenever the file is readable; it takes the place of an earlier one."""
@@ -221,10 +223,6 @@ class EventLoop(asyncio.SelectorEventLoop):
         """As `remove_reader`."""
         return self._readiness.drop_writer(_fileno(fd)) or super().remove_writer(fd)
 
-    def call_at_turn_end(self, callback: Callback) -> None:
-        """`callback` is called when all files that are ready now have had their turn; at once outside of a turn."""
-        self._readiness.put_off(callback)
-
     def _on_callback_error(self, error: Exception, callback: Callback) -> None:
         self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
 
@@ -235,7 +233,7 @@ def _fileno(file: Any) -> int:
 
 def turn_end_of(loop: asyncio.AbstractEventLoop) -> Callable[[Callback], None]:
     """What puts a call off to the end of the turn; in other loops than ours it is made at once."""
-    return loop.call_at_turn_end if isinstance(loop, EventLoop) else _call_now
+    return loop.at_turn_end if isinstance(loop, EventLoop) else _call_now
 
 
 def _call_now(callback: Callback) -> None:
