@@ -116,6 +116,8 @@ class StaticFiles:
         return _send_from_disk(file, 200, 0, file.size, list(chosen.fields))
 
     def _is_latest(self, name: str, file: StaticFile) -> bool:
+        if name in self._seen:
+            return self._loaded.get(name) is file
         return self._current(name) is file
 
     def _current(self, name: str) -> StaticFile | None:

@@ -33,8 +33,10 @@ class Repeat:
 def remember(request: Request, response: Response) -> None:
     """The reply, which was sent to this request, may be repeated when the same request comes again."""
     fields = request.fields
-    if type(response) is not RepeatableResponse or not _is_told_by_its_fields(request) or request.has_body:
-        return  # a body has to be read each time, whoever wants it
+    if type(response) is not RepeatableResponse or request.method != "GET" or request.host != fields.host:
+        return
+    if request.has_body:
+        return  # which is to be read each time, whether somebody wants it or not
     if fields.repeats is None or len(fields.repeats) >= MAX_REPEATS:
         fields.repeats = {}
     fields.repeats[request.target] = Repeat(request, response)
@@ -43,14 +45,11 @@ def remember(request: Request, response: Response) -> None:
 def recall(request: Request) -> Repeat | None:
     """The reply to the same request, if it still holds."""
     repeats = request.fields.repeats
-    if repeats is None or (found := repeats.get(request.target)) is None or not _is_told_by_its_fields(request):
+    if repeats is None or request.method != "GET" or (found := repeats.get(request.target)) is None:
+        return None
+    if request.host != request.fields.host:  # an HTTP/1.0 target named it, so fields and target do not say all
         return None
     if found.is_current():
         return found
     del repeats[request.target]
     return None
-
-
-def _is_told_by_its_fields(request: Request) -> bool:
-    """Whether fields and target say all: it is a GET, and no host was named by an HTTP/1.0 target."""
-    return request.method == "GET" and request.host == request.fields.host
