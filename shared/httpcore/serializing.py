@@ -46,7 +46,8 @@ def serialize_reply_head(
     on. `date` is now as an HTTP-date.
     """
     status = response.status
-    line, fields = fixed_parts(request, response, persists, chunked=chunked)
+    connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
+    line, fields = fixed_parts(status, response.content_type, connection, chunked, *response.headers)
     if length is None or chunked or status in BODILESS or status == 101:
         text = f"{line}{date}{fields}X-Request-Id: {request.id}\r\n\r\n"
     else:
@@ -54,17 +55,14 @@ def serialize_reply_head(
     return text.encode("latin-1")
 
 
-def fixed_parts(request: Request, response: Response, persists: bool, *, chunked: bool = False) -> tuple[str, str]:
-    """What stands in a reply's head before the date, and after it but for the body's length and the request's id."""
-    connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
-    return _fixed_parts(response.status, response.content_type, connection, chunked, *response.headers)
-
-
 @lru_cache(maxsize=1024)
-def _fixed_parts(
+def fixed_parts(
     status: int, content_type: str | None, connection: str, chunked: bool, *pairs: tuple[str, str]
 ) -> tuple[str, str]:
-    """What stands before the date and after it, the same for most replies of one handler, so made once."""
+    """What stands before the date and after it, the same for most replies of one handler, so made once.
+
+    Without the body's length and the request's id. `connection`: what that field says, "" for nothing.
+    """
     lines = []
     if status == 101:
         lines.append("Connection: Upgrade\r\n")

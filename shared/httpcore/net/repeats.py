@@ -7,7 +7,7 @@ does not pause; who asks for each thing once pays a look into a dictionary.
 """
 
 from shared.httpcore.message import RepeatableResponse, Request, Response
-from shared.httpcore.serializing import fixed_parts
+from shared.httpcore.serializing import KEEPS_ALIVE, fixed_parts
 
 MAX_REPEATS = 16  # targets of one set of fields
 
@@ -19,7 +19,10 @@ class Repeat:
 
     def __init__(self, request: Request, response: RepeatableResponse) -> None:
         """The reply as the hooks have left it; for a connection that goes on after it."""
-        self._before_date, fields = fixed_parts(request, response, persists=True)
+        connection = KEEPS_ALIVE[request.version_minor]
+        self._before_date, fields = fixed_parts(
+            response.status, response.content_type, connection, False, *response.headers
+        )
         self._after_date = f"{fields}Content-Length: {len(response.body)}\r\nX-Request-Id: "
         self.status = response.status
         self.body = response.body
