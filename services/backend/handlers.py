@@ -10,6 +10,7 @@ from services.backend.login import MAX_LOGIN_BYTES, LoginDesk
 from services.backend.pages import LOGIN_PAGE, Pages
 from services.backend.session_gate import SessionGate
 from services.backend.users import Accounts
+from shared.httpcore.compression import Compression
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade
@@ -34,6 +35,7 @@ class Backend:
         router.before(guard.check)
         router.after(guard.decorate)
         router.after(policy.decorate)
+        router.after(Compression().decorate)
         router.set_error_page(self._pages.render_error)
         router.add("GET", "/login", self._pages.open_login)
         router.add("GET", f"/{LOGIN_PAGE}", self._pages.open_login)
@@ -85,4 +87,4 @@ class Backend:
 
     def handle_file(self, request: Request) -> Response:
         """A page, style sheet, script or image."""
-        return self._pages.open_file(request, request.path_params["path"], self._gate.identify(request))
+        return self._pages.open_file(request, request.path_params["path"], self._gate.identify)

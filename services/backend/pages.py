@@ -3,27 +3,36 @@
 Owns the gate of design §5 (`/`, `/index.html`) and the look of errors. Reading files is `shared/httpcore/static`.
 """
 
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
 from shared.httpcore.message import HTML_TYPE, Request, Response
 from shared.httpcore.static import StaticFiles
+from shared.runtime.errors import StartupError
 from shared.runtime.users_file import User
 
 LOGIN_PAGE = "login.html"
 REFUSAL_PAGE = "Unauthorized.html"
 INDEX_PAGE = "index.html"
 NEEDED_FILES = (INDEX_PAGE, LOGIN_PAGE, REFUSAL_PAGE)
+_PAGE_SUFFIXES = (".html", ".htm")
 _OPEN_PAGES = frozenset({LOGIN_PAGE, REFUSAL_PAGE})
 _STYLES = ("/css/tokens.css", "/css/base.css")
 
+Identify = Callable[[Request], User | None]
+
 
 class Pages:
-    """The files below one folder, known since the start."""
+    """The files below one folder, known since the start. StartupError when it can't be read, or one that it needs."""
 
     def __init__(self, web_dir: Path) -> None:
-        self._files = StaticFiles(web_dir)
-        self._refusal = (web_dir / REFUSAL_PAGE).read_bytes()
+        try:
+            needed = {name: (web_dir / name).read_bytes() for name in NEEDED_FILES}
+            self._files = StaticFiles(web_dir)
+        except OSError as error:
+            raise StartupError(f"--web-dir: can't read {error.filename}: {error.strerror}") from None
+        self._refusal = needed[REFUSAL_PAGE]
 
     def open_index(self, request: Request, user: User | None) -> Response:
         """`/`: the application; without a session, to the login page."""
@@ -35,11 +44,14 @@ class Pages:
         """The login form, for everyone."""
         return self._files.serve(request, LOGIN_PAGE)
 
-    def open_file(self, request: Request, path: str, user: User | None) -> Response:
-        """A file by its path below the folder; a page other than the open ones wants a session."""
-        if not path.lower().endswith((".html", ".htm")) or path in _OPEN_PAGES:
+    def open_file(self, request: Request, path: str, identify: Identify) -> Response:
+        """A file by its path below the folder; a page other than the open ones wants a session.
+
+        Only then is `identify` asked whose request it is: style sheets, scripts and images need no session.
+        """
+        if not path.lower().endswith(_PAGE_SUFFIXES) or path in _OPEN_PAGES:
             return self._files.serve(request, path)
-        if user is None:
+        if identify(request) is None:
             return self.refuse()
         return self._open_private(request, path)
 

@@ -19,6 +19,7 @@ from services.peer.membership import ROLE, Membership
 from services.peer.remembered import PRUNE_AT_ONCE
 from services.peer.settings import Settings
 from services.peer.store import MessageStore, open_store
+from shared.httpcore.compression import Compression
 from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.routing import Router
 from shared.runtime.keys import load_key
@@ -86,6 +87,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Router:
     lifecycle.open_warning = describe_openness(settings, presence)
     router = Router()
     add_gates(router, settings, keys.p2p)
+    router.after(Compression().decorate)  # metrics; never messages, which strangers may write beside private ones
     PeerApi(presence, store, delivery, feed).add_to(router)
     return router
 

@@ -17,6 +17,7 @@ from services.tracker.registry import Cause, Change, Registry
 from services.tracker.settings import Settings
 from services.tracker.snapshot import SnapshotWriter, load_snapshot
 from services.tracker.watch import WatchHub
+from shared.httpcore.compression import Compression
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import Router
@@ -108,6 +109,7 @@ def add_gates(router: Router, settings: Settings) -> None:
     router.before(guard.check)
     router.before(identify)
     router.after(guard.decorate)
+    router.after(Compression(even_unstored=True).decorate)  # who is where, and no secret among it
 
 
 def add_metrics(metrics: MetricsRegistry, registry: Registry, hub: WatchHub) -> None:

@@ -66,6 +66,10 @@ class Headers:
         """All pairs as they were received."""
         return list(self._pairs)
 
+    def has_any(self, lower_names: frozenset[str]) -> bool:
+        """Whether there is a field of one of these names, which are in lower case."""
+        return not lower_names.isdisjoint(self._index())
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._index()
 

@@ -5,6 +5,7 @@ elsewhere.
 """
 
 import re
+from functools import lru_cache
 
 _UTF8 = "; charset=utf-8"
 
@@ -45,6 +46,10 @@ _TYPES: dict[str, tuple[str, bool]] = {
     ".zip": ("application/zip", False),
     ".gz": ("application/gzip", False),
 }
+_COMPRESSIBLE = frozenset(
+    {content_type.partition(";")[0] for content_type, is_compressed in _TYPES.values() if is_compressed}
+    | {"application/x-ndjson", "application/javascript"}
+)
 _UNKNOWN = ("application/octet-stream", False)
 
 # `app.3f2a91bc.js`, `app-3f2a91bc0d.css`: the name changes with the content, so the content never changes.
@@ -59,6 +64,18 @@ def media_type(name: str) -> str:
 def is_compressible(name: str) -> bool:
     """Whether gzip makes such a file smaller."""
     return _TYPES.get(_suffix(name), _UNKNOWN)[1]
+
+
+@lru_cache(maxsize=64)  # an application has a few
+def is_compressible_type(content_type: str) -> bool:
+    """Whether gzip makes content of this Content-Type smaller.
+
+    Deliberate: never event streams, whose events are small and must not wait for one another.
+    """
+    essence = content_type.partition(";")[0].strip().lower()
+    if essence.startswith("text/"):
+        return essence != "text/event-stream"
+    return essence.endswith(("+json", "+xml")) or essence in _COMPRESSIBLE
 
 
 def cache_control(name: str) -> str:

@@ -1,8 +1,10 @@
 """Which content coding a client takes (RFC 9110 §12.5.3). Values in, values out."""
 
 import re
+from functools import lru_cache
 
 from shared.httpcore.grammar import WRITABLE_NAME
+from shared.httpcore.headers import Headers
 
 # RFC 9110 §12.4.2: weight = OWS ";" OWS "q=" qvalue; qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0")
 # ] )
@@ -21,6 +23,7 @@ def coding_weights(accept_encoding: str) -> dict[str, float]:
     return weights
 
 
+@lru_cache(maxsize=64)  # clients say one of a few things
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """True when gzip is to be sent rather than the plain bytes: it is acceptable, and not less welcome than
     they.
@@ -33,3 +36,9 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
     anything = weights.get("*", 0.0)
     gzip = weights.get("gzip", weights.get("x-gzip", anything))
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
+
+
+def takes_gzip(headers: Headers) -> bool:
+    """`accepts_gzip` of a request's fields, all lines of Accept-Encoding taken together."""
+    values = headers.get_all("accept-encoding")
+    return accepts_gzip(values[0] if len(values) == 1 else ", ".join(values))

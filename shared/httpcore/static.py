@@ -1,209 +1,197 @@
-"""Files of one folder over HTTP: found once at start, small ones kept in memory, large ones sent by the
-kernel.
+"""Files of one folder over HTTP: found once at start, small ones kept in memory, large ones sent by the kernel.
 
 Only names seen on the walk are served, so no path can lead out of the folder. Decisions are in pure rooms:
-`conditional` (304, 412), `ranges` (206, 416), `negotiation` (gzip), `media_types`. What stays here is the
-files.
+`conditional` (304, 412), `ranges` (206, 416), `negotiation` (gzip), `media_types`. One file is `static_file`'s matter.
 
-Freshness: each request looks at its file's status (`stat`, about a microsecond), and reads it again when it
-changed; so an edited file is seen at once. A new file is seen after `rescan`. No folder is walked while
-serving.
+Freshness: each request looks at its file's status (`lstat`, about a microsecond), and reads it again when it changed;
+so an edited file is seen at once. What a reply says was made when the file was read, so a file from memory costs that
+look, a few look-ups and one `Response`. A new file is seen after `rescan`. No folder is walked while serving.
 """
 
-import gzip
-import hashlib
 import logging
 import os
-import stat
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shared.httpcore.conditional import Validators, Verdict, evaluate_preconditions, is_range_current
-from shared.httpcore.dates import format_http_date
 from shared.httpcore.errors import HttpError
 from shared.httpcore.limits import KIB, MIB
-from shared.httpcore.media_types import cache_control, is_compressible, media_type
 from shared.httpcore.message import FileResponse, Request, Response
-from shared.httpcore.negotiation import accepts_gzip
+from shared.httpcore.negotiation import takes_gzip
 from shared.httpcore.ranges import ByteRange, Whole, parse_range, unsatisfied_content_range
+from shared.httpcore.static_file import MAX_READ_BYTES, FileIsChanging, StaticFile, load_file, open_file
 
 logger = logging.getLogger("weaprous.static")
 
-MAX_KEPT_BYTES = 64 * KIB  # a larger file is sent by sendfile, from the page cache
-MAX_READ_BYTES = 1 * MIB  # a larger file is never read: no gzip, and its tag comes from size and time
-MIN_GZIP_BYTES = 256
-
-
-@dataclass(frozen=True, slots=True)
-class StaticFile:
-    """One file as it was when it was last read. `body` None: it is sent from the disk."""
-
-    path: str
-    size: int
-    modified_ns: int
-    validators: Validators
-    content_type: str
-    cache_control: str
-    body: bytes | None
-    gzipped: bytes | None
-
-    def is_current(self, status: os.stat_result) -> bool:
-        """Whether the file on the disk is still the one that was read."""
-        return status.st_mtime_ns == self.modified_ns and status.st_size == self.size
-
-    @property
-    def gzip_validators(self) -> Validators:
-        """RFC 9110 §8.8.3.3: the compressed bytes are another representation, so they have a tag of their own."""
-        return Validators(f'{self.validators.etag[:-1]}-gz"', self.validators.modified_unix_s)
+MAX_MEMORY_BYTES = 64 * MIB  # of all files together; those not asked for the longest are read again when they are
+# Compressing more would hold the loop: such a file, edited since the walk, is sent as it is until the next start.
+MAX_GZIP_BYTES_SERVING = 256 * KIB
+# With none of these a request gets the whole file, which is nearly always.
+_CONDITIONS = frozenset(
+    {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"},
+)
 
 
 class StaticFiles:
-    """The files under `root`. Made at start, for it walks the folder and reads what it keeps."""
+    """The files under `root`. Made at start, for it walks the folder and reads what it keeps.
 
-    def __init__(self, root: Path) -> None:
+    `max_memory_bytes` bounds what is kept. `clock_ns` is Unix time. OSError when `root` can't be read.
+    """
+
+    def __init__(
+        self, root: Path, max_memory_bytes: int = MAX_MEMORY_BYTES, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._root = root
-        self._files: dict[str, StaticFile] = {}
+        self._max_memory_bytes = max_memory_bytes
+        self._clock_ns = clock_ns
+        self._paths: dict[str, str] = {}  # of every file that is served, by its name
+        self._loaded: OrderedDict[str, StaticFile] = OrderedDict()  # the one asked for last at the end
+        self._loaded_bytes = 0
+        self._complained: set[str] = set()  # names the log has a line of already
         self.rescan()
 
     def rescan(self) -> None:
-        """Walks the folder again: new files are known, unchanged ones kept. It blocks: not for the event
-        loop.
+        """Walks the folder again: new files are known, unchanged ones kept. It blocks: not for the event loop.
 
-        Names that begin with a dot are left out, and links that lead out of the folder. OSError when the
-        folder can't be read.
+        Names that begin with a dot are left out, and links that lead out of the folder. OSError when the folder
+        itself can't be read; what can't be read within it is told in the log.
         """
-        root = self._root.resolve(strict=True)
-        found: dict[str, StaticFile] = {}
-        for folder, folders, names in os.walk(root, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(folder, name).resolve()
-                if name.startswith(".") or not path.is_relative_to(root) or not path.is_file():
-                    continue
-                relative = Path(folder, name).relative_to(root).as_posix()
-                if (file := self._load_again(relative, str(path))) is not None:
-                    found[relative] = file
-        self._files = found
-
-    def _load_again(self, relative: str, path: str) -> StaticFile | None:
-        known = self._files.get(relative)
-        try:
-            if known is not None and known.path == path and known.is_current(os.stat(path)):
-                return known
-            return load_file(path)
-        except OSError as error:
-            logger.warning("%s can't be served: %s", relative, error.strerror or error)
-            return None
+        self._paths = dict(_walk(os.path.realpath(self._root, strict=True)))
+        for name in [name for name in self._loaded if name not in self._paths]:
+            self._forget(name)
+        for name, path in self._paths.items():
+            if self._loaded_bytes > self._max_memory_bytes // 2:
+                break  # the rest is read when somebody asks for it
+            try:
+                if self._current(name) is None:
+                    self._load(name, path, MAX_READ_BYTES)
+            except OSError as error:
+                self._complain(name, error)
 
     def names(self) -> list[str]:
         """The paths that are served, relative to the folder, with `/`."""
-        return sorted(self._files)
+        return sorted(self._paths)
+
+    @property
+    def kept_bytes(self) -> int:
+        """About how much memory the files take now."""
+        return self._loaded_bytes
 
     def serve(self, request: Request, relative_path: str) -> Response:
-        """The file's reply: 200, 206, 304, 412 or 416. HttpError 404 when there is none, 405 for other methods."""
+        """The file's reply: 200, 206, 304, 412 or 416.
+
+        HttpError 404 when there is none, 405 for other methods, 403 and 500 when it can't be read, 503 while somebody
+        writes it.
+        """
         if request.method not in ("GET", "HEAD"):
             raise HttpError(405, "method_not_allowed", "files can only be read", [("Allow", "GET, HEAD")])
-        file = self._current(relative_path)
-        if file is None:
-            raise HttpError(404, "not_found", "there is no such file")
+        file = self._current(relative_path) or self._read(relative_path)
         headers = request.headers
-        has_range = request.method == "GET" and "range" in headers
-        # A range is one of the plain bytes: that is what a client that resumes a download has.
-        use_gzip = (
-            file.gzipped is not None and not has_range and accepts_gzip(", ".join(headers.get_all("accept-encoding")))
-        )
-        validators = file.gzip_validators if use_gzip else file.validators
-        verdict = evaluate_preconditions(request.method, headers, validators)
-        if verdict is not Verdict.PROCEED:
-            return _bodiless(verdict, file, validators)
-        if use_gzip and file.gzipped is not None:
-            response = Response(200, file.gzipped, file.content_type, _fields(file, validators))
-            response.add_header("Content-Encoding", "gzip")
-            return response
-        wanted: ByteRange | Whole = Whole.IGNORED
-        if has_range and is_range_current(headers, validators):
-            wanted = parse_range(", ".join(headers.get_all("range")), file.size)
-        return _plain(request, file, wanted)
+        if headers.has_any(_CONDITIONS):
+            return _serve_conditionally(request, file)
+        chosen = file.packed if file.packed is not None and takes_gzip(headers) else file.plain
+        if chosen.body is not None:
+            return Response(200, chosen.body, file.content_type, chosen.fields)
+        return _send_from_disk(file, 200, 0, file.size, list(chosen.fields))
 
-    def _current(self, relative_path: str) -> StaticFile | None:
-        """The file as it is on the disk now; None when it is not known, or gone."""
-        file = self._files.get(relative_path)
+    def _current(self, name: str) -> StaticFile | None:
+        """The file from memory, when it is as on the disk."""
+        file = self._loaded.get(name)
         if file is None:
             return None
         try:
-            if not file.is_current(os.stat(file.path)):
-                file = self._files[relative_path] = load_file(file.path)
+            if not file.is_current():
+                return None
         except OSError:
             return None
+        self._loaded.move_to_end(name)
         return file
 
+    def _read(self, name: str) -> StaticFile:
+        """The file as it is on the disk now. HttpError as in `serve`."""
+        path = self._paths.get(name)
+        if path is None:
+            raise HttpError(404, "not_found", "there is no such file")
+        try:
+            return self._load(name, path, MAX_GZIP_BYTES_SERVING)
+        except OSError as error:
+            self._forget(name)
+            raise self._explain(name, error) from None
 
-def _raise(error: OSError) -> None:
-    raise error
+    def _load(self, name: str, path: str, max_gzip_bytes: int) -> StaticFile:
+        """The file is read and kept, and others are forgotten for it if need be. OSError."""
+        file = load_file(path, self._clock_ns, max_gzip_bytes)
+        self._forget(name)
+        self._loaded[name] = file
+        self._loaded_bytes += file.kept_bytes
+        while self._loaded_bytes > self._max_memory_bytes:
+            self._forget(next(iter(self._loaded)))
+        self._complained.discard(name)
+        return file
 
+    def _forget(self, name: str) -> None:
+        if (file := self._loaded.pop(name, None)) is not None:
+            self._loaded_bytes -= file.kept_bytes
 
-def load_file(path: str) -> StaticFile:
-    """Reads the file, or only its status when it is large. OSError when it can't be read, or is a link."""
-    with open(_open(path), "rb") as opened:
-        status = os.fstat(opened.fileno())
-        content = opened.read(MAX_READ_BYTES + 1) if status.st_size <= MAX_READ_BYTES else None
-    if content is None:
-        # Size and time in nanoseconds, as nginx has it: reading gigabytes at start would tell little more.
-        etag = f'"{status.st_size:x}-{status.st_mtime_ns:x}"'
-    else:
-        etag = f'"{hashlib.sha256(content).hexdigest()[:24]}"'
-    return StaticFile(
-        path,
-        status.st_size if content is None else len(content),
-        status.st_mtime_ns,
-        Validators(etag, int(status.st_mtime)),
-        media_type(path),
-        cache_control(path),
-        content if content is not None and len(content) <= MAX_KEPT_BYTES else None,
-        _compress(path, content) if content is not None else None,
-    )
+    def _explain(self, name: str, error: OSError) -> HttpError:
+        """What the client hears. A file that is gone is nothing to tell in the log; one that can't be read is."""
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return HttpError(404, "not_found", "there is no such file")
+        if isinstance(error, FileIsChanging):
+            return _changing()
+        self._complain(name, error)
+        if isinstance(error, PermissionError):
+            return HttpError(403, "not_readable", "this file can't be read here")
+        return HttpError(500, "not_readable", "this file can't be read here")
 
-
-def _open(path: str) -> int:
-    """A descriptor of a regular file; a link put in its place since the walk is refused."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(f"{path} is no file")
-    return fd
-
-
-def _compress(path: str, content: bytes) -> bytes | None:
-    """The content in gzip, the same bytes on every replica; None when it does not pay."""
-    if not is_compressible(path) or len(content) < MIN_GZIP_BYTES:
-        return None
-    packed = gzip.compress(content, 9, mtime=0)
-    return packed if len(packed) < len(content) * 0.9 else None
-
-
-def _fields(file: StaticFile, validators: Validators) -> list[tuple[str, str]]:
-    """What a 200, a 206 and a 304 have in common (RFC 9110 §15.4.5)."""
-    fields = [
-        ("ETag", validators.etag),
-        ("Last-Modified", format_http_date(validators.modified_unix_s)),
-        ("Cache-Control", file.cache_control),
-    ]
-    if file.gzipped is not None:
-        fields.append(("Vary", "Accept-Encoding"))
-    return fields
+    def _complain(self, name: str, error: OSError) -> None:
+        """One line, until the file could be read again."""
+        if name not in self._complained:
+            self._complained.add(name)
+            logger.warning("%s can't be served: %s", name, error.strerror or error)
 
 
-def _bodiless(verdict: Verdict, file: StaticFile, validators: Validators) -> Response:
+def _walk(root: str) -> Iterator[tuple[str, str]]:
+    """Names and paths of the files under `root`, which has no links in it. OSError when it can't be read itself."""
+
+    def complain(error: OSError) -> None:
+        if error.filename == root:
+            raise error
+        logger.warning("the folder %s can't be served: %s", os.path.relpath(error.filename, root), error.strerror)
+
+    for folder, folders, names in os.walk(root, onerror=complain):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            seen = os.path.join(folder, name)
+            path = os.path.realpath(seen)
+            if not name.startswith(".") and path.startswith(f"{root.rstrip('/')}/") and os.path.isfile(path):
+                yield os.path.relpath(seen, root).replace(os.sep, "/"), path
+
+
+def _serve_conditionally(request: Request, file: StaticFile) -> Response:
+    """The reply to a request that asks for a part, or for what it does not have yet."""
+    headers = request.headers
+    has_range = request.method == "GET" and "range" in headers
+    # A range is one of the plain bytes: that is what a client that resumes a download has.
+    chosen = file.packed if file.packed is not None and not has_range and takes_gzip(headers) else file.plain
+    verdict = evaluate_preconditions(request.method, headers, chosen.validators)
     if verdict is Verdict.NOT_MODIFIED:
-        return Response(304, headers=_fields(file, validators))
-    return Response.error(
-        412, "precondition_failed", "the file is not in the state that the request names", [("ETag", validators.etag)]
-    )
+        return Response(304, headers=chosen.common_fields)
+    if verdict is Verdict.PRECONDITION_FAILED:
+        return _refuse_precondition(chosen.validators)
+    if chosen is file.packed and chosen.body is not None:
+        return Response(200, chosen.body, file.content_type, chosen.fields)
+    wanted: ByteRange | Whole = Whole.IGNORED
+    if has_range and is_range_current(headers, chosen.validators):
+        wanted = parse_range(", ".join(headers.get_all("range")), file.size)
+    return _serve_part(file, wanted)
 
 
-def _plain(request: Request, file: StaticFile, wanted: ByteRange | Whole) -> Response:
-    """200 with all of the bytes, 206 with those that are wanted, or 416."""
-    fields = [*_fields(file, file.validators), ("Accept-Ranges", "bytes")]
+def _serve_part(file: StaticFile, wanted: ByteRange | Whole) -> Response:
+    """200 with all of the plain bytes, 206 with those that are wanted, or 416."""
+    fields = list(file.plain.fields)
     if wanted is Whole.UNSATISFIABLE:
         unsatisfied = ("Content-Range", unsatisfied_content_range(file.size))
         return Response.error(416, "range_not_satisfiable", f"the file has {file.size} bytes", [unsatisfied])
@@ -211,14 +199,29 @@ def _plain(request: Request, file: StaticFile, wanted: ByteRange | Whole) -> Res
     if isinstance(wanted, ByteRange):
         status, first, length = 206, wanted.first, wanted.length
         fields.append(("Content-Range", wanted.content_range(file.size)))
-    if file.body is not None:
-        body = file.body if status == 200 else file.body[first : first + length]
-        return Response(status, body, file.content_type, fields)
+    body = file.plain.body
+    if body is None:
+        return _send_from_disk(file, status, first, length, fields)
+    return Response(status, body if status == 200 else body[first : first + length], file.content_type, fields)
+
+
+def _send_from_disk(file: StaticFile, status: int, first: int, length: int, fields: list[tuple[str, str]]) -> Response:
+    """The open file; better no reply than one whose validators are of another state of it."""
     try:
-        fd = _open(file.path)
+        fd = open_file(file.path)
     except OSError:
         raise HttpError(404, "not_found", "there is no such file") from None
-    if os.fstat(fd).st_size < first + length:  # cut short since it was looked at: better no reply than half of one
+    now = os.fstat(fd)
+    if now.st_size != file.size or now.st_mtime_ns != file.modified_ns:  # changed since it was looked at
         os.close(fd)
-        raise HttpError(503, "file_changed", "the file is being changed, try again", [("Retry-After", "1")])
+        raise _changing()
     return FileResponse(fd, first, length, status, file.content_type, fields)
+
+
+def _changing() -> HttpError:
+    return HttpError(503, "file_changed", "the file is being changed, try again", [("Retry-After", "1")])
+
+
+def _refuse_precondition(validators: Validators) -> Response:
+    message = "the file is not in the state that the request names"
+    return Response.error(412, "precondition_failed", message, [("ETag", validators.etag)])

@@ -270,3 +270,12 @@ def test_a_browser_sees_a_page_when_something_is_not_there(backend: Service) -> 
 def test_a_keyless_backend_goes_by_loopback_names_only(backend: Service) -> None:
     assert error_of(requests.get(f"{backend.url}/user", headers={"Host": "evil.example"})) == (421, "misdirected_host")
     assert requests.get(f"{backend.url}/healthz", headers={"Host": "evil.example"}).status_code == 200
+
+
+def test_metrics_travel_in_gzip_and_what_repeats_the_request_does_not(backend: Service) -> None:
+    metrics = requests.get(f"{backend.url}/metrics")
+    assert metrics.headers["Content-Encoding"] == "gzip"
+    assert "weaprous_backend_in_flight" in metrics.text
+    echoed = requests.post(f"{backend.url}/echo", data="x" * 5000)
+    assert "Content-Encoding" not in echoed.headers
+    assert "Content-Encoding" not in requests.get(f"{backend.url}/metrics", headers={"Accept-Encoding": "br"}).headers

@@ -6,6 +6,8 @@ import pytest
 
 from services.backend.pages import Pages, render_error_page
 from shared.httpcore.errors import HttpError
+from shared.httpcore.message import Request
+from shared.runtime.errors import StartupError
 from shared.runtime.users_file import User
 from tests.services.backend.requests_made import make_request
 
@@ -21,6 +23,10 @@ FILES = {
 }
 
 
+def nobody(_: Request) -> None:
+    """Who a request without a session comes from."""
+
+
 @pytest.fixture
 def pages(tmp_path: Path) -> Pages:
     for name, text in FILES.items():
@@ -31,13 +37,31 @@ def pages(tmp_path: Path) -> Pages:
 
 @pytest.mark.parametrize("path", ["css/a.css", "js/main.js", "images/icon.svg", "login.html", "Unauthorized.html"])
 def test_what_pages_are_made_of_is_open(pages: Pages, path: str) -> None:
-    response = pages.open_file(make_request(target=f"/{path}"), path, None)
+    response = pages.open_file(make_request(target=f"/{path}"), path, nobody)
     assert (response.status, response.body.decode()) == (200, FILES[path])
+
+
+@pytest.mark.parametrize("path", ["css/a.css", "js/main.js", "images/icon.svg", "login.html"])
+def test_nobody_is_asked_for_a_session_where_none_is_needed(pages: Pages, path: str) -> None:
+    def identify(_: Request) -> User | None:
+        raise AssertionError("verifying a session costs more than the file")
+
+    assert pages.open_file(make_request(target=f"/{path}"), path, identify).status == 200
+
+
+@pytest.mark.parametrize("name", ["index.html", "login.html", "Unauthorized.html"])
+def test_a_page_that_is_needed_and_missing_is_named(pages: Pages, tmp_path: Path, name: str) -> None:
+    del pages  # made the files
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(StartupError) as refused:
+        Pages(tmp_path)
+    assert str(refused.value) == f"--web-dir: can't read {tmp_path / name}: Is a directory"
 
 
 @pytest.mark.parametrize("path", ["index.html", "about.html", "nothing.html", "INDEX.HTML", "a/b.htm"])
 def test_every_other_page_wants_a_session_whether_it_is_there_or_not(pages: Pages, path: str) -> None:
-    response = pages.open_file(make_request(target=f"/{path}"), path, None)
+    response = pages.open_file(make_request(target=f"/{path}"), path, nobody)
     assert (response.status, response.body.decode()) == (401, "not without a session")
 
 
@@ -56,7 +80,7 @@ def test_the_root_sends_to_the_form_without_a_session_and_is_the_application_wit
 )
 def test_no_path_leads_anywhere_else(pages: Pages, path: str) -> None:
     with pytest.raises(HttpError) as caught:
-        pages.open_file(make_request(), path, ADMIN)
+        pages.open_file(make_request(), path, lambda _: ADMIN)
     assert caught.value.status == 404
 
 

@@ -67,6 +67,15 @@ def test_a_message_for_the_peer_itself_is_in_its_inbox(peer: ChatPeer) -> None:
     assert ([each["content"] for each in page["messages"]], page["count"]) == (["second"], 2)
 
 
+def test_messages_are_never_compressed_and_metrics_are(peer: ChatPeer) -> None:
+    # The length of a compressed inbox would tell a stranger how near his message is to another one (BREACH).
+    peer.post(content="x" * 5000)
+    takes_gzip = {"Accept-Encoding": "gzip"}
+    inbox = requests.get(f"{peer.service.url}/p2p/inbox", headers=takes_gzip)
+    assert (len(inbox.content) > 5000, inbox.headers.get("Content-Encoding")) == (True, None)
+    assert requests.get(f"{peer.service.url}/metrics", headers=takes_gzip).headers["Content-Encoding"] == "gzip"
+
+
 def test_clearing_keeps_ids_and_seqs(peer: ChatPeer) -> None:
     peer.post(content="x", id="a")
     assert peer.ask("POST", "/p2p/inbox/clear").json() == {"cleared": 1, "count": 0}

@@ -72,6 +72,16 @@ def test_health_and_metrics_are_there(tracker, asker):
     assert 'weaprous_tracker_lease_events_total{event="registrations"} 1\n' in text
 
 
+def test_a_long_list_travels_in_gzip_to_who_takes_it(asker):
+    for number in range(10):
+        asker.post("register", json={**LEASE, "peer_id": f"p{number}"})
+    packed, plain = asker.get("peers"), asker.get("peers", headers={"Accept-Encoding": "identity"})
+    assert (packed.headers["Content-Encoding"], packed.headers["Cache-Control"]) == ("gzip", "no-store")
+    assert "Content-Encoding" not in plain.headers
+    assert {peer["peer_id"] for peer in packed.json()["peers"]} == {peer["peer_id"] for peer in plain.json()["peers"]}
+    assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"]) / 3
+
+
 def test_a_watcher_hears_of_a_peer_whose_ttl_passes_without_anybody_asking(asker):
     asker.post("register", json=LEASE | {"ttl": 1})
     revision = asker.get("peers").json()["revision"]

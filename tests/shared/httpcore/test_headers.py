@@ -76,3 +76,10 @@ def test_fields_that_connection_names_are_dropped_with_it() -> None:
         [("X-Secret", "1"), ("Connection", "x-secret"), ("X-Kept", "2"), ("connection", "close, X-Too"), ("x-too", "3")]
     )
     assert without_hop_by_hop(headers) == [("X-Kept", "2")]
+
+
+def test_whether_any_of_several_fields_is_there() -> None:
+    headers = Headers([("Host", "x"), ("If-None-Match", '"a"')])
+    assert headers.has_any(frozenset({"range", "if-none-match"}))
+    assert not headers.has_any(frozenset({"range", "if-range"}))
+    assert not headers.has_any(frozenset())

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.httpcore.negotiation import accepts_gzip, coding_weights
+from shared.httpcore.headers import Headers
+from shared.httpcore.negotiation import accepts_gzip, coding_weights, takes_gzip
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,9 @@ def test_gzip_is_sent_when_it_is_as_welcome_as_the_plain_bytes(field: str | None
 
 def test_weights_are_read_and_odd_elements_skipped() -> None:
     assert coding_weights("gzip;q=0.8, Br , ;q=1, *;q=0, gzip;q=0.1") == {"gzip": 0.8, "br": 1.0, "*": 0.0}
+
+
+def test_all_lines_of_the_field_count() -> None:
+    assert takes_gzip(Headers([("Accept-Encoding", "br"), ("accept-encoding", "gzip")]))
+    assert not takes_gzip(Headers([("Accept-Encoding", "gzip;q=0.1"), ("Accept-Encoding", "identity")]))
+    assert not takes_gzip(Headers())

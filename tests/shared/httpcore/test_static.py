@@ -3,13 +3,18 @@
 import gzip
 import hashlib
 import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import FileResponse, Request, Response
-from shared.httpcore.static import MAX_KEPT_BYTES, MAX_READ_BYTES, StaticFiles
+from shared.httpcore.static import StaticFiles
+from shared.httpcore.static_file import MAX_KEPT_BYTES, MAX_READ_BYTES, load_file
 
 PAGE = b"<!doctype html><title>x</title>" + b"<p>hello</p>" * 100
 MEDIUM = os.urandom(MAX_KEPT_BYTES + 1)
@@ -30,6 +35,32 @@ def root(tmp_path: Path) -> Path:
     (root / ".git" / "config").write_bytes(b"secret")
     (tmp_path / "secret.txt").write_bytes(b"secret")
     return root
+
+
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A folder with one page that every user of the machine may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        (Path(folder) / "page.html").write_bytes(PAGE)
+        yield Path(folder)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root reads everything, so that as root this process is somebody else for a while."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+def tomorrow_ns() -> int:
+    """A clock that is far enough from the last change of any file."""
+    return time.time_ns() + 86_400_000_000_000
 
 
 def request(method: str = "GET", **fields: str) -> Request:
@@ -295,7 +326,7 @@ def test_a_removed_file_is_404_and_comes_back(root: Path) -> None:
 
 
 def test_a_new_file_is_seen_after_a_rescan_which_keeps_what_is_unchanged(root: Path) -> None:
-    files = StaticFiles(root)
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
     before = files.serve(request(), "index.html").body
     (root / "new.html").write_bytes(b"new")
     with pytest.raises(HttpError):
@@ -305,7 +336,146 @@ def test_a_new_file_is_seen_after_a_rescan_which_keeps_what_is_unchanged(root: P
     assert files.serve(request(), "index.html").body is before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_cannot_be_read_is_left_out(root: Path) -> None:
-    (root / "index.html").chmod(0)
-    assert "index.html" not in StaticFiles(root).names()
+@pytest.mark.parametrize("name", ["index.html", "medium.bin"])
+def test_a_change_that_keeps_size_and_time_is_seen(root: Path, name: str) -> None:
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    before, status = (root / name).read_bytes(), os.stat(root / name)
+    (root / name).write_bytes(before[::-1])
+    os.utime(root / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = files.serve(request(), name)
+    assert content(after) == before[::-1]
+    assert field(after, "ETag") == strong_tag(before[::-1])
+
+
+def test_a_file_written_within_a_tick_of_the_clock_is_read_again(root: Path) -> None:
+    # Whoever writes it once more now may leave the same times.
+    changed_ns = os.stat(root / "index.html").st_ctime_ns
+    fresh = StaticFiles(root, clock_ns=lambda: changed_ns)
+    assert fresh.serve(request(), "index.html").body is not fresh.serve(request(), "index.html").body
+    settled = StaticFiles(root, clock_ns=tomorrow_ns)
+    assert settled.serve(request(), "index.html").body is settled.serve(request(), "index.html").body
+
+
+def test_a_folder_that_became_a_link_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "app.js").write_bytes(b"secret")
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    (root / "js").rename(root / "old")
+    (root / "js").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HttpError, match="there is no such file"):
+        files.serve(request(), "js/app.js")
+
+
+def test_a_reply_can_be_decorated_without_the_next_one_seeing_it(root: Path) -> None:
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    for fields in ({}, {"Accept_Encoding": "gzip"}, {"If_None_Match": "*"}, {"Range": "bytes=0-0"}):
+        first = files.serve(request(**fields), "index.html")
+        first.add_header("X-One", "1")
+        first.set_header("Cache-Control", "private")
+        second = files.serve(request(**fields), "index.html")
+        assert field(second, "X-One") is None
+        assert field(second, "Cache-Control") == "no-cache"
+
+
+class Writer:
+    """A clock that writes to a file each time it is asked: in the middle of `load_file`."""
+
+    def __init__(self, path: Path, times: int) -> None:
+        self.path, self.left = path, times
+
+    def __call__(self) -> int:
+        if self.left:
+            self.left -= 1
+            with open(self.path, "ab") as file:
+                file.write(b"more")
+        return tomorrow_ns()
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_again(root: Path) -> None:
+    file = load_file(str(root / "index.html"), Writer(root / "index.html", 2))
+    assert file.plain.body == PAGE + b"moremore" == (root / "index.html").read_bytes()
+
+
+def test_a_file_that_is_always_being_written_is_503_and_not_half_of_it(root: Path) -> None:
+    clock = Writer(root / "index.html", 0)
+    files = StaticFiles(root, clock_ns=clock)
+    (root / "index.html").write_bytes(b"new")
+    clock.left = 100
+    with pytest.raises(HttpError) as refused:
+        files.serve(request(), "index.html")
+    assert (refused.value.status, refused.value.headers) == (503, (("Retry-After", "1"),))
+    clock.left = 0
+    assert files.serve(request(), "index.html").body == (root / "index.html").read_bytes()
+
+
+# --- memory --------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_and_those_asked_for_last_stay(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}.bin").write_bytes(bytes([number]) * 10_000)
+    files = StaticFiles(tmp_path, max_memory_bytes=40_000, clock_ns=tomorrow_ns)
+    bodies = {}
+    for name in [*files.names(), "0.bin", "9.bin", "0.bin"]:
+        bodies[name] = files.serve(request(), name).body
+        assert bodies[name] == bytes([int(name[0])]) * 10_000
+        assert files.kept_bytes <= 40_000
+    assert files.serve(request(), "9.bin").body is bodies["9.bin"]
+    assert files.serve(request(), "0.bin").body is bodies["0.bin"]
+
+
+def test_a_file_larger_than_the_memory_is_served_all_the_same(root: Path) -> None:
+    files = StaticFiles(root, max_memory_bytes=0, clock_ns=tomorrow_ns)
+    assert files.serve(request(), "index.html").body == PAGE
+    assert files.kept_bytes == 0
+
+
+def test_what_is_gone_takes_no_memory(root: Path) -> None:
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    for name in files.names():
+        (root / name).unlink()
+    with pytest.raises(HttpError, match="no such file"):
+        files.serve(request(), "index.html")
+    files.rescan()
+    assert (files.names(), files.kept_bytes) == ([], 0)
+
+
+# --- what can't be read --------------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_is_403_and_one_line_until_it_can(
+    open_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (open_root / "page.html").chmod(0)
+    with as_nobody():
+        files = StaticFiles(open_root, clock_ns=tomorrow_ns)
+        for _ in range(3):
+            with pytest.raises(HttpError) as refused:
+                files.serve(request(), "page.html")
+            assert (refused.value.status, refused.value.code) == (403, "not_readable")
+    assert caplog.messages == ["page.html can't be served: Permission denied"]
+    (open_root / "page.html").chmod(0o644)
+    with as_nobody():
+        assert files.serve(request(), "page.html").body == PAGE
+
+
+def test_rights_that_are_taken_away_count_for_what_is_in_memory_too(open_root: Path) -> None:
+    files = StaticFiles(open_root, clock_ns=tomorrow_ns)
+    assert files.serve(request(), "page.html").status == 200
+    (open_root / "page.html").chmod(0)
+    with as_nobody(), pytest.raises(HttpError, match="can't be read"):
+        files.serve(request(), "page.html")
+
+
+def test_a_folder_within_that_cannot_be_read_is_left_out(open_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (open_root / "closed").mkdir(mode=0)
+    with as_nobody():
+        assert StaticFiles(open_root).names() == ["page.html"]
+    assert caplog.messages == ["the folder closed can't be served: Permission denied"]
+
+
+def test_the_folder_itself_must_be_readable(open_root: Path) -> None:
+    open_root.chmod(0)
+    with as_nobody(), pytest.raises(PermissionError):
+        StaticFiles(open_root)
+    open_root.chmod(0o755)
