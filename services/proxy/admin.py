@@ -102,6 +102,9 @@ def explain(table: RouteTable, pools: Mapping[str, Pool], host: str, path: str) 
     if isinstance(decision, SlashRedirect):
         why = "a location has this path with a slash at its end"
         return answer | {"answer": {"status": 301, "location": decision.location, "why": why}}
+    if decision.location.answer is not None:
+        rule = {"rule": _describe_rule(decision)}
+        return answer | rule | {"answer": {"status": decision.location.answer.status, "why": "the rule says return"}}
     return answer | _explain_route(decision, pools[decision.location.pool], path, query)
 
 
@@ -111,19 +114,22 @@ def _refusal(decision: NoRoute) -> Json:
     return {"status": 421, "code": "misdirected_host", "why": "no host block has this name, and none is for the rest"}
 
 
+def _describe_rule(route: Route) -> Json:
+    return {
+        "host": route.rule_name,
+        "host_line": route.host.line,
+        "location": route.location.prefix,
+        "is_exact": route.location.is_exact,
+        "location_line": route.location.line,
+    }
+
+
 def _explain_route(route: Route, pool: Pool, path: str, query: str) -> Json:
-    location = route.location
     candidates = pool.candidates()
     # A copy of the policy, so that asking changes nobody's turn.
     chosen = copy.copy(pool.policy).choose(candidates) if candidates else None
     return {
-        "rule": {
-            "host": route.rule_name,
-            "host_line": route.host.line,
-            "location": location.prefix,
-            "is_exact": location.is_exact,
-            "location_line": location.line,
-        },
+        "rule": _describe_rule(route),
         "upstream_target": upstream_target(path, query, route),
         "pool": pool.name,
         "policy": pool.config.policy.value,

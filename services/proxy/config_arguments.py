@@ -8,6 +8,7 @@ import base64
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -99,6 +100,35 @@ def parse_count(word: Word, low: int, high: int) -> int:
     if not (word.text.isascii() and word.text.isdigit() and len(word.text) <= 9 and low <= int(word.text) <= high):
         refuse(word, f"a whole number from {low} to {high}")
     return int(word.text)
+
+
+def parse_percent(word: Word) -> int:
+    """A share from `1%` to `100%`; the sign may be left out."""
+    return parse_count(Word(word.text.removesuffix("%"), word.position, word.end), 1, 100)
+
+
+def parse_network(word: Word) -> IPv4Network | IPv6Network | None:
+    """`192.0.2.0/24`, `2001:db8::/32`, one address, or None for `all`."""
+    if word.text == "all":
+        return None
+    try:
+        return ipaddress.ip_network(word.text)
+    except ValueError:
+        refuse(word, "all, an address, or a network such as 192.0.2.0/24 with no bit set behind the mask")
+
+
+def parse_check_path(word: Word) -> str:
+    """A request-target of a health check, or a cookie's path."""
+    if not word.text.startswith("/") or not _PRINTABLE_PATH.fullmatch(word.text) or ";" in word.text:
+        refuse(word, "a path such as /a/path")
+    return word.text
+
+
+def parse_token(word: Word) -> str:
+    """A name in RFC 9110's sense: of a cookie, for one."""
+    if not _FIELD_NAME.fullmatch(word.text):
+        refuse(word, "a name without spaces, quotes, brackets or any of ,;:=/?@")
+    return word.text
 
 
 def parse_host_port(word: Word) -> tuple[str, int | None]:
@@ -202,10 +232,10 @@ UNSETTABLE_FIELDS = frozenset(
 )
 
 
-def parse_status_ranges(word: Word, text: str) -> tuple[tuple[int, int], ...]:
+def parse_status_ranges(word: Word) -> tuple[tuple[int, int], ...]:
     """`200`, `200-399` or `200,204,301-302`."""
     ranges = []
-    for item in text.split(","):
+    for item in word.text.split(","):
         match = re.fullmatch(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", item)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
             refuse(word, "status codes such as 200, 200-399 or 200,204")

@@ -1,36 +1,42 @@
 """Every directive of `proxy.conf`: where it may stand, how many arguments it takes, its default, what it
 means.
 
-The table is also what `docs/proxy-conf.md` is checked against. `config_scope` reads blocks with it.
+The table is also what `docs/proxy-conf.md` is checked against. `config_scope` reads blocks with it. A new
+word is a row here, a reader of its arguments, and the field of `ForwardSettings` or `PoolConfig` that it sets.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from services.proxy.config_arguments import (
     ArgumentError,
-    did_you_mean,
-    is_ip,
     one_of,
     parse_count,
     parse_field_name,
-    parse_host_port,
+    parse_network,
     parse_pass_target,
     parse_size_bytes,
-    parse_status_ranges,
     parse_time_s,
     refuse,
 )
-from services.proxy.config_syntax import Position, Word
-from services.proxy.config_values import (
-    HealthCheckConfig,
-    HealthKind,
-    PolicyName,
-    RetryCause,
-    ServerConfig,
+from services.proxy.config_pool_words import (
+    read_ejection,
+    read_hash,
+    read_health_check,
+    read_ip_hash,
+    read_least_conn,
+    read_policy,
+    read_queue,
+    read_random,
+    read_server,
+    read_sticky,
+    read_template,
 )
-from services.proxy.templates import PREFIXES, VARIABLES, TemplateError, parse_template
+from services.proxy.config_syntax import Word
+from services.proxy.config_values import AddressRule, Answer, RetryCause
+from services.proxy.templates import Template
+from shared.httpcore.serializing import REASONS
 
 
 class Context(Enum):
@@ -47,7 +53,11 @@ Reader = Callable[[Sequence[Word]], object]
 
 @dataclass(frozen=True, slots=True)
 class DirectiveSpec:
-    """One directive. `read` is None for those that open a block; `most` None: any number of arguments."""
+    """One directive. `read` is None for those that open a block; `most` None: any number of arguments.
+
+    `setting` is the field of `ForwardSettings` that it sets, for this block and those inside; a repeatable one
+    sets a tuple. `pool_field` is the field of `PoolConfig`.
+    """
 
     contexts: frozenset[Context]
     least: int
@@ -56,6 +66,8 @@ class DirectiveSpec:
     default: str = ""
     is_repeatable: bool = False
     same_as: str = ""  # another word for that directive
+    setting: str = ""
+    pool_field: str = ""
 
 
 def _read_time(words: Sequence[Word]) -> float:
@@ -64,10 +76,6 @@ def _read_time(words: Sequence[Word]) -> float:
 
 def _read_max_body(words: Sequence[Word]) -> int | None:
     return parse_size_bytes(words[0]) or None  # nginx: 0 means no limit
-
-
-def _read_policy(words: Sequence[Word]) -> PolicyName:
-    return PolicyName(one_of(words[0], tuple(policy.value for policy in PolicyName)))
 
 
 def _read_pass(words: Sequence[Word]) -> object:
@@ -90,121 +98,83 @@ def _read_set_header(words: Sequence[Word]) -> object:
     name, value = words
     if not value.text.isascii() or any(ord(char) < 0x20 or ord(char) == 0x7F for char in value.text):
         raise ArgumentError(value.position, "a field's value holds printable ASCII only")
-    try:
-        template = parse_template(value.text)
-    except TemplateError as error:
-        known = ["$" + variable for variable in VARIABLES]
-        wrong = str(error).rpartition(" ")[2]
-        hint = did_you_mean(wrong, known) or f"; known are {', '.join(known)}, " + ", ".join(
-            f"${prefix}NAME" for prefix in PREFIXES
-        )
-        raise ArgumentError(value.position, f"{error}{hint}") from None
+    template = read_template(value)
     return parse_field_name(name), template
 
 
-def _read_server(words: Sequence[Word]) -> ServerConfig:
-    host, port = parse_host_port(words[0])
-    server = ServerConfig(host, port or 80)
-    for word in words[1:]:
-        name, _, value = word.text.partition("=")
-        if word.text == "resolve":
-            if is_ip(host):
-                raise ArgumentError(word.position, "resolve needs a name to look up, not an address")
-            server = replace(server, is_resolved=True)
-        elif name == "weight":
-            server = replace(server, weight=parse_count(_value_word(word, value), 1, 1000))
-        else:
-            refuse(word, f"resolve or weight=N{did_you_mean(name, ('resolve', 'weight'))}")
-    return server
+def _read_allow(words: Sequence[Word]) -> AddressRule:
+    return AddressRule(parse_network(words[0]), is_allowed=True)
 
 
-def _value_word(word: Word, value: str) -> Word:
-    """The part after `name=` as a word of its own, at its own place."""
-    start = Position(word.position.line, word.position.column + len(word.text) - len(value))
-    return Word(value, start, word.end)
+def _read_deny(words: Sequence[Word]) -> AddressRule:
+    return AddressRule(parse_network(words[0]), is_allowed=False)
 
 
-# A health check's options, ours and nginx's words for the same thing.
-_CHECK_OPTIONS = {
-    "interval": "interval",
-    "timeout": "timeout",
-    "rise": "rise",
-    "passes": "rise",
-    "fall": "fall",
-    "fails": "fall",
-    "path": "path",
-    "uri": "path",
-    "expect": "expect",
-}
-_CHECK_OPTION_NAMES = tuple(_CHECK_OPTIONS)
-_HTTP_ONLY = ("path", "expect")
-ACTIVE_CHECK_DEFAULTS = HealthCheckConfig(kind=HealthKind.TCP, rise=2, fall=3)
+_REDIRECTS = (301, 302, 303, 307, 308)
+_URL_STARTS = ("http://", "https://", "$scheme://", "/")
 
 
-def _read_health_check(words: Sequence[Word]) -> HealthCheckConfig:
-    options: dict[str, tuple[Word, Word]] = {}
-    kinds = [word for word in words if "=" not in word.text]
-    if len(kinds) > 1 or (kinds and kinds[0] is not words[0]):
-        refuse(kinds[-1], "options as NAME=VALUE after tcp or http")
-    for word in words:
-        if word in kinds:
-            continue
-        name, _, value = word.text.partition("=")
-        if name not in _CHECK_OPTIONS:
-            refuse(word, f"one of {', '.join(_CHECK_OPTION_NAMES)}{did_you_mean(name, _CHECK_OPTION_NAMES)}")
-        if _CHECK_OPTIONS[name] in options:
-            raise ArgumentError(word.position, f"{_CHECK_OPTIONS[name]} is given twice")
-        options[_CHECK_OPTIONS[name]] = word, _value_word(word, value)
-    has_http_option = any(name in options for name in _HTTP_ONLY)
-    kind = one_of(kinds[0], ("tcp", "http")) if kinds else ("http" if has_http_option else "tcp")
-    if kind == "tcp" and has_http_option:
-        raise ArgumentError(kinds[0].position, "a tcp check knows no path and no status, expected http")
-    return _health_check(HealthKind(kind), options)
+def _read_return(words: Sequence[Word]) -> Answer:
+    """`return CODE;`, `return CODE TEXT;`, `return 30x URL;` or `return URL;`, which means 302."""
+    if len(words) == 1 and not words[0].text.isdigit():
+        return Answer(302, _read_location(words[0]), is_redirect=True)
+    status = parse_count(words[0], 200, 599)
+    if status not in REASONS:
+        refuse(words[0], "a status code that HTTP has, such as 204, 301, 403 or 404")
+    if status in _REDIRECTS:
+        if len(words) == 1:
+            raise ArgumentError(words[0].end, f"expected the URL that the {status} leads to")
+        return Answer(status, _read_location(words[1]), is_redirect=True)
+    return Answer(status, read_template(words[1]) if len(words) > 1 else None)
 
 
-def _health_check(kind: HealthKind, options: dict[str, tuple[Word, Word]]) -> HealthCheckConfig:
-    check = replace(ACTIVE_CHECK_DEFAULTS, kind=kind)
-    for name, (word, value) in options.items():
-        if name == "interval":
-            check = replace(check, interval_s=parse_time_s(value))
-        elif name == "timeout":
-            check = replace(check, timeout_s=parse_time_s(value))
-        elif name == "rise":
-            check = replace(check, rise=parse_count(value, 1, 1000))
-        elif name == "fall":
-            check = replace(check, fall=parse_count(value, 1, 1000))
-        elif name == "expect":
-            check = replace(check, expected=parse_status_ranges(word, value.text))
-        elif (
-            not value.text.startswith("/")
-            or not value.text.isascii()
-            or not value.text.isprintable()
-            or " " in value.text
-        ):
-            refuse(word, "path=/a/path")
-        else:
-            check = replace(check, path=value.text)
-    return check
+def _read_location(word: Word) -> Template:
+    template = read_template(word)
+    is_plain = word.text.isascii() and word.text.isprintable() and " " not in word.text
+    if not is_plain or not word.text.startswith(_URL_STARTS):
+        refuse(word, "a URL such as https://$host$request_uri, or a path")
+    return template
 
 
+_FILE = frozenset({Context.FILE})
+_POOL = frozenset({Context.POOL})
 _ANYWHERE = frozenset({Context.FILE, Context.HOST, Context.LOCATION})
 _SERVED = frozenset({Context.HOST, Context.LOCATION})
 _CHOOSING = frozenset({Context.HOST, Context.LOCATION, Context.POOL})
 
 DIRECTIVES: dict[str, DirectiveSpec] = {
-    "host": DirectiveSpec(frozenset({Context.FILE}), 1, None, None, is_repeatable=True),
-    "pool": DirectiveSpec(frozenset({Context.FILE}), 1, 1, None, is_repeatable=True),
+    "host": DirectiveSpec(_FILE, 1, None, None, is_repeatable=True),
+    "pool": DirectiveSpec(_FILE, 1, 1, None, is_repeatable=True),
     "location": DirectiveSpec(frozenset({Context.HOST}), 1, 2, None, is_repeatable=True),
     "proxy_pass": DirectiveSpec(_SERVED, 1, 1, _read_pass, is_repeatable=True),
-    "server": DirectiveSpec(frozenset({Context.POOL}), 1, None, _read_server, is_repeatable=True),
-    "policy": DirectiveSpec(_CHOOSING, 1, 1, _read_policy, "round-robin"),
-    "dist_policy": DirectiveSpec(_CHOOSING, 1, 1, _read_policy, "round-robin", same_as="policy"),
-    "health_check": DirectiveSpec(_CHOOSING, 0, None, _read_health_check, "none: a TCP check after a failed connect"),
-    "proxy_set_header": DirectiveSpec(_ANYWHERE, 2, 2, _read_set_header, "see below", is_repeatable=True),
-    "proxy_connect_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "5s"),
-    "proxy_read_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s"),
-    "proxy_send_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s"),
-    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error"),
-    "proxy_next_upstream_tries": DirectiveSpec(_ANYWHERE, 1, 1, _read_tries, "0"),
-    "client_max_body_size": DirectiveSpec(_ANYWHERE, 1, 1, _read_max_body, "0"),
+    "return": DirectiveSpec(_SERVED, 1, 2, _read_return),
+    # --- pools -----------------------------------------------------------------------------------------------
+    "server": DirectiveSpec(_POOL, 1, None, read_server, is_repeatable=True),
+    "policy": DirectiveSpec(_CHOOSING, 1, 1, read_policy, "round-robin"),
+    "dist_policy": DirectiveSpec(_CHOOSING, 1, 1, read_policy, "round-robin", same_as="policy"),
+    "hash": DirectiveSpec(_CHOOSING, 1, 2, read_hash, same_as="policy"),
+    "ip_hash": DirectiveSpec(_CHOOSING, 0, 0, read_ip_hash, same_as="policy"),
+    "least_conn": DirectiveSpec(_CHOOSING, 0, 0, read_least_conn, same_as="policy"),
+    "random": DirectiveSpec(_CHOOSING, 0, 2, read_random, same_as="policy"),
+    "sticky": DirectiveSpec(_CHOOSING, 2, None, read_sticky, pool_field="sticky"),
+    "health_check": DirectiveSpec(
+        _CHOOSING, 0, None, read_health_check, "none: a TCP check after a failed connect", pool_field="health_check"
+    ),
+    "ejection": DirectiveSpec(_CHOOSING, 1, None, read_ejection, "fails=5", pool_field="ejection"),
+    "slow_start": DirectiveSpec(_CHOOSING, 1, 1, _read_time, "none", pool_field="slow_start_s"),
+    "queue": DirectiveSpec(_CHOOSING, 1, 2, read_queue, "none", pool_field="queue"),
+    # --- requests --------------------------------------------------------------------------------------------
+    "allow": DirectiveSpec(_ANYWHERE, 1, 1, _read_allow, "all", is_repeatable=True, setting="address_rules"),
+    "deny": DirectiveSpec(_ANYWHERE, 1, 1, _read_deny, is_repeatable=True, same_as="allow"),
+    "client_max_body_size": DirectiveSpec(_ANYWHERE, 1, 1, _read_max_body, "0", setting="max_body_bytes"),
+    "proxy_set_header": DirectiveSpec(
+        _ANYWHERE, 2, 2, _read_set_header, "see below", is_repeatable=True, setting="set_headers"
+    ),
+    "proxy_connect_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "5s", setting="connect_timeout_s"),
+    "proxy_read_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="read_timeout_s"),
+    "proxy_send_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="send_timeout_s"),
+    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error", setting="retry_on"),
+    "proxy_next_upstream_tries": DirectiveSpec(_ANYWHERE, 1, 1, _read_tries, "0", setting="max_tries"),
 }
+SETTINGS = {name: spec for name, spec in DIRECTIVES.items() if spec.setting}
+POOL_WORDS = {name: spec for name, spec in DIRECTIVES.items() if name == "policy" or spec.pool_field}

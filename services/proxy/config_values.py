@@ -6,7 +6,9 @@ seconds, sizes in bytes.
 
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
 
+from services.proxy.config_syntax import Mistake, Position
 from services.proxy.rewriting import HeaderPlan, make_header_plan
 from services.proxy.templates import Template
 
@@ -17,6 +19,17 @@ class PolicyName(Enum):
     ROUND_ROBIN = "round-robin"
     LEAST_CONNECTION = "least-connection"
     RANDOM = "random"
+    LEAST_LOAD = "least-load"
+    IP_HASH = "ip-hash"
+    HASH = "hash"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChoice:
+    """A policy and, for `hash`, what of the request is hashed."""
+
+    name: PolicyName
+    hash_key: Template | None = None
 
 
 class HealthKind(Enum):
@@ -40,6 +53,7 @@ class ServerConfig:
     """One `server` line, or one `proxy_pass` line with an address.
 
     With `is_resolved` the name stands for every address behind it. `authorization` is the whole field value.
+    None where the pool's own word holds.
     """
 
     host: str
@@ -47,6 +61,12 @@ class ServerConfig:
     is_resolved: bool = False
     weight: int = 1
     authorization: str | None = field(default=None, repr=False)
+    max_conns: int = 0  # requests under way at the same time; 0: no limit
+    is_backup: bool = False  # asked only when no other can be
+    is_down: bool = False  # not asked at all
+    slow_start_s: float | None = None
+    max_fails: int | None = None
+    fail_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,45 @@ class HealthCheckConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EjectionConfig:
+    """When an upstream is left out for what requests met there, and for how long.
+
+    `fails` attempts in a row that broke (0: never), or `errors_percent` of at least `requests` replies within
+    `window_s` with a status of 5xx (0: never). Out for `time_s`, twice as long each time it happens again, at
+    most `max_time_s`; then one request at a time tries it. At most `max_percent` of a pool are out at once.
+    """
+
+    fails: int = 5
+    errors_percent: int = 0
+    window_s: float = 10.0
+    requests: int = 20
+    time_s: float = 10.0
+    max_time_s: float = 300.0
+    max_percent: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StickyConfig:
+    """The cookie by which a client stays with its upstream. `max_age_s` None: as long as the browser runs."""
+
+    cookie: str
+    max_age_s: float | None = None
+    path: str = "/"
+    domain: str = ""
+    same_site: str = "lax"
+    is_secure: bool = False  # set for HTTPS in any case
+    is_http_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """How many requests may wait for a free place when all upstreams are full, and how long each."""
+
+    size: int
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class PoolConfig:
     """The upstreams that stand for each other. A pool made of `proxy_pass` lines is named after its place."""
 
@@ -78,6 +137,28 @@ class PoolConfig:
     servers: tuple[ServerConfig, ...]
     policy: PolicyName = PolicyName.ROUND_ROBIN
     health_check: HealthCheckConfig = HealthCheckConfig()
+    hash_key: Template | None = None
+    ejection: EjectionConfig = EjectionConfig()
+    sticky: StickyConfig | None = None
+    queue: QueueConfig | None = None
+    slow_start_s: float = 0.0  # over this time the share of one that comes or comes back grows to its weight
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRule:
+    """One `allow` or `deny`; `network` None means all."""
+
+    network: IPv4Network | IPv6Network | None
+    is_allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A `return`: the proxy's own reply. `text` is the body, or where a redirect leads; None: the status's page."""
+
+    status: int
+    text: Template | None = None
+    is_redirect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +172,15 @@ class ForwardSettings:
     retry_on: frozenset[RetryCause] = frozenset({RetryCause.ERROR})
     max_tries: int = 0  # 0: every upstream once
     set_headers: tuple[tuple[str, Template], ...] = ()
+    address_rules: tuple[AddressRule, ...] = ()  # the first that fits decides; none fits: allowed
 
 
 @dataclass(frozen=True, slots=True)
 class LocationConfig:
     """The requests of one host below one path, and where they go.
 
-    `uri` is the path of `proxy_pass`, which replaces `prefix`; None passes the target on as it came.
+    `uri` is the path of `proxy_pass`, which replaces `prefix`; None passes the target on as it came. With an
+    `answer` nothing is forwarded, and `pool` is "".
     """
 
     prefix: str
@@ -108,6 +191,7 @@ class LocationConfig:
     settings: ForwardSettings = ForwardSettings()
     headers: HeaderPlan = field(default_factory=make_header_plan)
     line: int = 0
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +205,12 @@ class HostConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProxyConfig:
-    """A whole file, checked: every pool that a location names is there."""
+    """A whole file, checked: every pool that a location names is there.
+
+    `warnings`: what is odd in it but can be used. `names`: where each name stands that must be looked up.
+    """
 
     hosts: tuple[HostConfig, ...]
     pools: tuple[PoolConfig, ...]
+    warnings: tuple[Mistake, ...] = field(default=(), compare=False)
+    names: tuple[tuple[str, Position], ...] = field(default=(), compare=False, repr=False)

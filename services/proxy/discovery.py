@@ -10,8 +10,9 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
-from services.proxy.config_values import PoolConfig
+from services.proxy.config_values import PoolConfig, ServerConfig
 from services.proxy.upstreams import Address, Member
 
 LOOKUP_INTERVAL_S = 1.0
@@ -30,13 +31,31 @@ def members_of(pool: PoolConfig, answers: Mapping[str, Addresses]) -> tuple[dict
     """
     members: dict[Address, Member] = {}
     for server in pool.servers:
+        if server.is_down:
+            continue
         hosts = answers.get(server.host, ()) if server.is_resolved else (server.host,)
         for host in hosts:
             address = Address(host, server.port)
-            earlier = members.get(address)
-            weight = server.weight + (earlier.weight if earlier else 0)
-            members[address] = Member(weight, server.authorization or (earlier.authorization if earlier else None))
-    return members, all(server.host in answers for server in pool.servers if server.is_resolved)
+            members[address] = _member(server, members.get(address))
+    return members, all(server.host in answers for server in pool.servers if server.is_resolved and not server.is_down)
+
+
+def _member(server: ServerConfig, earlier: Member | None) -> Member:
+    """What a line says of one upstream, together with an earlier line that says something of it, too."""
+    member = Member(
+        weight=server.weight,
+        authorization=server.authorization,
+        max_conns=server.max_conns,
+        is_backup=server.is_backup,
+        slow_start_s=server.slow_start_s,
+        max_fails=server.max_fails,
+        fail_timeout_s=server.fail_timeout_s,
+    )
+    if earlier is None:
+        return member
+    weight = earlier.weight + server.weight
+    authorization = server.authorization or earlier.authorization
+    return replace(member, weight=weight, authorization=authorization, is_backup=member.is_backup and earlier.is_backup)
 
 
 def look_up(name: str) -> Addresses:

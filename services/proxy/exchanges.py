@@ -116,6 +116,7 @@ class ExchangeTable:
         self._exchanges.discard(exchange)
         upstream = exchange.upstream
         upstream.in_flight -= 1
+        exchange.pool.note_ended(upstream, self.now())
         connection = exchange.connection
         is_gone = upstream.state is State.GONE
         if connection is not None:

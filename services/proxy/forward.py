@@ -5,6 +5,7 @@ is chosen in `policies`, what may be sent twice in `retries`, what the heads hol
 on the network is in `attempt`, `relay` and `tunnel`.
 """
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
@@ -17,11 +18,15 @@ from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.relay import ReplyCutShort, respond, settle
 from services.proxy.request_body import RequestBody, body_too_large
 from services.proxy.retries import (
+    ALL_BUSY,
     NO_UPSTREAM,
+    WAITED_IN_VAIN,
     Failure,
     FailureKind,
+    Outcome,
     Resending,
     counts_as_try,
+    is_from_connecting,
     may_retry,
     outcome_of,
 )
@@ -35,7 +40,7 @@ from services.proxy.rewriting import (
 )
 from services.proxy.templates import RequestFacts
 from services.proxy.tunnel import TunnelUpgrade
-from services.proxy.upstreams import Pool, Upstream
+from services.proxy.upstreams import Pool, Ticket, Upstream
 from shared.httpcore.message import Request, Response
 from shared.httpcore.parsing import ResponseHead
 
@@ -102,20 +107,52 @@ class Forwarder:
         body = RequestBody(request, limit) if request.has_body else None
         story = _Story(request, destination, body)
         while story.may_go_on():
-            upstream = destination.pool.choose(story.tried)
-            if upstream is None:
+            exchange = await self._begin(story)
+            if isinstance(exchange, Outcome):
+                return failure_response(request, exchange, "upstream")
+            if exchange is None:
                 break
             if story.last_failure is not None:
                 self._metrics.count_retry(destination.pool)
             try:
-                return await self._attempt(story, upstream)
+                return await self._attempt(story, exchange)
             except AttemptFailed as error:
-                self._note_failure(story, upstream, error.failure)
+                self._note_failure(story, exchange.upstream, error.failure)
         outcome = outcome_of(story.last_failure) if story.last_failure is not None else NO_UPSTREAM
         return failure_response(request, outcome, "upstream")
 
-    async def _attempt(self, story: _Story, upstream: Upstream) -> Response:
-        exchange = self._exchanges.begin(story.destination.pool, upstream)
+    async def _begin(self, story: _Story) -> Exchange | Outcome | None:
+        """An exchange with the upstream to ask, perhaps after a wait for a place; an Outcome when there was no
+        place in time, None when there is nobody left.
+        """
+        pool = story.destination.pool
+        upstream = pool.choose(story.tried, story.request)
+        if upstream is not None:
+            return self._exchanges.begin(pool, upstream)
+        if not pool.is_full(story.tried):
+            return None
+        ticket = pool.queue.join(time.monotonic())
+        return ALL_BUSY if ticket is None else await self._wait(story, ticket)
+
+    async def _wait(self, story: _Story, ticket: Ticket) -> Exchange | Outcome | None:
+        place: asyncio.Future[Exchange | Outcome | None] = asyncio.get_running_loop().create_future()
+        pool = story.destination.pool
+
+        def take_place() -> None:
+            upstream = pool.choose(story.tried, story.request)
+            place.set_result(self._exchanges.begin(pool, upstream) if upstream is not None else ALL_BUSY)
+
+        ticket.on_place = take_place
+        ticket.on_timeout = lambda: place.set_result(WAITED_IN_VAIN)
+        try:
+            return await asyncio.shield(place)
+        except asyncio.CancelledError:
+            ticket.leave()
+            if place.done() and isinstance(exchange := place.result(), Exchange):
+                exchange.finish(reuse=False)
+            raise
+
+    async def _attempt(self, story: _Story, exchange: Exchange) -> Response:
         try:
             return await self._exchange(story, exchange)
         except BaseException:
@@ -125,16 +162,22 @@ class Forwarder:
 
     async def _exchange(self, story: _Story, exchange: Exchange) -> Response:
         request, destination = story.request, story.destination
-        settings = destination.settings
+        settings, began_at = destination.settings, time.monotonic()
         await connect(exchange, self._exchanges, settings.connect_timeout_s, fresh=story.must_be_fresh)
         destination.pool.note_connected(exchange.upstream, time.monotonic())
         is_tunnel = wants_tunnel(request)
         head = await ask(exchange, _upstream_request(story, exchange.upstream, is_tunnel), settings)
         self._metrics.count_reply(exchange.upstream, destination.pool, head.status)
+        now = time.monotonic()
+        destination.pool.note_reply(exchange.upstream, head.status, now, now - began_at)
         if head.status == 101:
             return _tunnel(exchange, head, is_asked_for=is_tunnel)
         try:
-            return await respond(exchange, request, head, settings.read_timeout_s)
+            response = await respond(exchange, request, head, settings.read_timeout_s)
+            cookie = destination.pool.sticky_cookie(request, exchange.upstream)
+            if cookie is not None:
+                response.add_header(*cookie)
+            return response
         except ReplyCutShort:
             kind = FailureKind.REPLY_TIMED_OUT if exchange.has_timed_out else FailureKind.CLOSED
             raise AttemptFailed(Failure(kind, "cut short inside the reply", has_reply_begun=True)) from None
@@ -142,8 +185,10 @@ class Forwarder:
     def _note_failure(self, story: _Story, upstream: Upstream, failure: Failure) -> None:
         pool = story.destination.pool
         story.note(upstream, failure)
-        if failure.kind in (FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT):
+        if is_from_connecting(failure):
             pool.note_failure(upstream, time.monotonic(), failure.detail)
+        elif counts_as_try(failure):
+            pool.note_broken(upstream, time.monotonic(), failure.detail)
         if counts_as_try(failure):
             upstream.last_problem = failure.detail
             self._metrics.count_failure(upstream, pool, failure.kind.value)

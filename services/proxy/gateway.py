@@ -6,6 +6,8 @@ know nothing of each other; they meet here.
 """
 
 import asyncio
+import math
+import os
 import time
 from collections.abc import Mapping
 
@@ -18,17 +20,31 @@ from services.proxy.routing import Route, RouteTable, upstream_target
 from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Pool, PoolEvent, Publish
 from shared.httpcore.message import Request
 
+TICK_S = 0.1
+
 
 class Gateway:
-    """The proxy as its configuration has it. `tell` hears of everything that happens to an upstream."""
+    """The proxy as its configuration has it. `tell` hears of everything that happens to an upstream.
 
-    def __init__(self, exchanges: ExchangeTable, tell: Publish, lookup: Lookup = look_up) -> None:
+    `sticky_key` signs the cookies of sticky pools; None: one for the life of this process.
+    """
+
+    def __init__(
+        self,
+        exchanges: ExchangeTable,
+        tell: Publish,
+        lookup: Lookup = look_up,
+        sticky_key: bytes | None = None,
+    ) -> None:
         self.config = ProxyConfig((), ())
         self.table = RouteTable(self.config)
         self.pools: dict[str, Pool] = {}
         self._exchanges = exchanges
         self._tell = tell
+        self._sticky_key = sticky_key or os.urandom(32)
         self._annotations: Mapping[Address, Annotation] = {}
+        self._heard_at: float | None = None  # when the tracker last said something
+        self._tick_timer: asyncio.TimerHandle | None = None
         self._discovery = Discovery(self._on_addresses, lookup)
         self._health = HealthChecks()
         self._is_sync_due = False
@@ -41,6 +57,15 @@ class Gateway:
         await self._discovery.watch(names)
         self._take_over(config)
         self._discovery.keep_only(names)
+        if self._tick_timer is None:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Slow starts, ejections and waiting requests go by time."""
+        now = time.monotonic()
+        for pool in self.pools.values():
+            pool.tick(now)
+        self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _take_over(self, config: ProxyConfig) -> None:
         table = RouteTable(config)
@@ -49,6 +74,7 @@ class Gateway:
         for name, pool in before.items():
             if name not in self.pools:
                 pool.set_members({}, time.monotonic())
+                pool.queue.expire(math.inf)
         for pool in self.pools.values():
             self._update_members(pool)
         self._sync_health_soon()
@@ -56,7 +82,7 @@ class Gateway:
     def _pool_for(self, config: PoolConfig) -> Pool:
         pool = self.pools.get(config.name)
         if pool is None:
-            return Pool(config, self.on_event)
+            return Pool(config, self.on_event, self._sticky_key)
         pool.configure(config, time.monotonic())
         return pool
 
@@ -73,12 +99,14 @@ class Gateway:
 
     def annotate(self, annotations: Mapping[Address, Annotation]) -> None:
         """What the tracker says of backends from now on; of those not named it says nothing."""
-        self._annotations = annotations
+        self._annotations, self._heard_at = annotations, time.monotonic()
         for pool in self.pools.values():
             self._annotate_pool(pool)
 
     async def close(self) -> None:
         """Nothing is looked up or checked any more."""
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
         self._discovery.keep_only(())
         await self._health.stop()
 
@@ -95,6 +123,8 @@ class Gateway:
     def _annotate_pool(self, pool: Pool) -> None:
         for upstream in pool.upstreams:
             pool.annotate(upstream, self._annotations.get(upstream.address, NO_ANNOTATION))
+        if self._heard_at is not None:
+            pool.note_reports(self._heard_at)
 
     def on_event(self, event: PoolEvent) -> None:
         """What follows from something that happened to an upstream, of whatever pool."""

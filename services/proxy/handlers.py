@@ -7,6 +7,7 @@ Thin: a request becomes a destination (`gateway`, `mesh`) and is forwarded, or i
 from collections.abc import Awaitable, Callable, Iterable
 
 from services.proxy.access import Access, Visitor
+from services.proxy.answers import own_answer
 from services.proxy.forward import Destination, Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.mesh import Mesh
@@ -46,6 +47,8 @@ class SiteHandler:
             return Response.redirect(decision.location + query, 301)
         if isinstance(decision, NoRoute):
             raise _no_route(request, decision)
+        if (answer := own_answer(request, decision.location)) is not None:
+            return answer
         return await self._forwarder.forward(request, self._gateway.destination(request, decision))
 
 

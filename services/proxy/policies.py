@@ -1,21 +1,34 @@
 """How one of several candidates is chosen. Each policy is one method and what it must remember; no clock,
 no sockets.
 
-Who the candidates are is `upstreams`' to say. A policy keeps no promise to anyone who is not among them.
+Who the candidates are is `upstreams`' to say. A policy keeps no promise to anyone who is not among them. The
+same tuple comes again as long as nothing changes, so that what is worked out from it is kept.
 """
 
+import copy
 import random
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from itertools import accumulate
+from operator import add, attrgetter
 from typing import Any, Protocol, TypeVar
 
-from services.proxy.config_values import PolicyName
+from services.proxy.config_values import PolicyName, PoolConfig
+from services.proxy.hash_ring import Ring, unit_of
+from services.proxy.templates import RequestFacts, Template, parse_template
+from shared.httpcore.message import Request
 
 
-class Candidate(Protocol):
+class Candidate(Hashable, Protocol):
     """What a policy looks at."""
 
+    @property
+    def name(self) -> str: ...
+
     weight: int
+    share: int  # the weight as it counts now: less while it starts slowly; only ratios matter
     in_flight: int
+    foreign_load: int | None  # what it does for others, by its own report; None: no fresh report
 
 
 C = TypeVar("C", bound=Candidate)
@@ -24,11 +37,22 @@ C = TypeVar("C", bound=Candidate)
 class Policy(Protocol):
     """Chooses one of the candidates, of which there is at least one."""
 
-    reason: str  # why the chosen one was chosen, in words for `explain`
+    @property
+    def reason(self) -> str:
+        """Why the chosen one was chosen, in words for `explain`."""
+        ...
 
-    def choose(self, candidates: Sequence[C]) -> C:
+    def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
         """The one to use next; the policy remembers that it was used."""
         ...
+
+
+def _by_share(candidates: Sequence[C]) -> list[tuple[int, list[C]]]:
+    """Those that count the same are compared all at once; there are few different shares."""
+    groups: dict[int, list[C]] = {}
+    for candidate in candidates:
+        groups.setdefault(candidate.share, []).append(candidate)
+    return list(groups.items())
 
 
 class RoundRobin:
@@ -40,40 +64,114 @@ class RoundRobin:
     reason = "next in turn"
 
     def __init__(self) -> None:
-        self._turn = 0
-        self._credits: dict[Any, int] = {}
+        self._seen: Sequence[Any] = ()
+        self._total = 0
+        self._round = 0
+        # Each gains its share a round, and whoever is richest pays the total. Among equal shares the richest is the
+        # one that paid longest ago, so a queue each will do: (credit before the rounds' gains, place, candidate).
+        self._queues: list[tuple[int, deque[tuple[int, int, Any]]]] = []
 
-    def choose(self, candidates: Sequence[C]) -> C:
-        """With equal weights a counter does; else each gains its weight and the richest pays the sum."""
-        weight = candidates[0].weight
-        if all(candidate.weight == weight for candidate in candidates):
-            chosen = candidates[self._turn % len(candidates)]
-            self._turn += 1
-            return chosen
-        credits = {candidate: self._credits.get(candidate, 0) + candidate.weight for candidate in candidates}
-        chosen = max(candidates, key=credits.__getitem__)
-        credits[chosen] -= sum(candidate.weight for candidate in candidates)
-        self._credits = credits  # a new dict each time: a copy of the policy can look ahead
-        return chosen
+    def __copy__(self) -> "RoundRobin":
+        """One that may look ahead without taking anybody's turn."""
+        twin = RoundRobin()
+        twin._seen, twin._total, twin._round = self._seen, self._total, self._round
+        twin._queues = [(share, deque(queue)) for share, queue in self._queues]
+        return twin
+
+    def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
+        """The richest; of several, the first."""
+        if candidates is not self._seen:
+            self._take(candidates)
+        self._round += 1
+        best, best_key = self._queues[0][1], (0, 0)
+        for n, (share, queue) in enumerate(self._queues):
+            credit, place, _ = queue[0]
+            key = (credit + share * self._round, -place)
+            if n == 0 or key > best_key:
+                best, best_key = queue, key
+        credit, place, chosen = best.popleft()
+        best.append((credit - self._total, place, chosen))
+        result: C = chosen
+        return result
+
+    def _take(self, candidates: Sequence[C]) -> None:
+        """Whoever was there keeps its credit."""
+        credits = {who: paid + share * self._round for share, queue in self._queues for paid, _, who in queue}
+        places = {candidate: place for place, candidate in enumerate(candidates)}
+        self._queues = []
+        for share, members in _by_share(candidates):
+            members.sort(key=lambda who: (-credits.get(who, 0), places[who]))
+            self._queues.append((share, deque((credits.get(who, 0), places[who], who) for who in members)))
+        self._round, self._seen = 0, candidates
+        self._total = sum(candidate.share for candidate in candidates)
+
+
+_in_flight = attrgetter("in_flight")
 
 
 class LeastConnection:
-    """The one with the fewest requests under way for its weight; ties in turn."""
+    """The one with the fewest requests under way for its weight, counting the one to come; ties in turn."""
 
     reason = "fewest requests under way for its weight"
 
     def __init__(self) -> None:
         self._turn = 0
+        self._seen: Sequence[Any] = ()
+        self._groups: list[tuple[int, list[Any]]] = []
 
-    def choose(self, candidates: Sequence[C]) -> C:
+    def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
         """Starts looking one further each time, so that ties go round."""
-        start = self._turn % len(candidates)
+        if candidates is not self._seen:
+            self._seen, self._groups = candidates, _by_share(candidates)
         self._turn += 1
-        chosen = candidates[start]
-        for candidate in (*candidates[start + 1 :], *candidates[:start]):
-            if candidate.in_flight * chosen.weight < chosen.in_flight * candidate.weight:
-                chosen = candidate
-        return chosen
+        best: C | None = None
+        best_load, best_share = 0, 1
+        for n, (share, members) in enumerate(self._groups):
+            loads = self._loads(n, members)
+            least = min(loads)
+            start = self._turn % len(members)
+            at = loads.index(least, start) if least in loads[start:] else loads.index(least)
+            if best is None or (least + 1) * best_share < (best_load + 1) * share:
+                best, best_load, best_share = members[at], least, share
+        assert best is not None
+        return best
+
+    def _loads(self, group: int, members: Sequence[C]) -> list[int]:
+        return list(map(_in_flight, members))
+
+
+class LeastLoad(LeastConnection):
+    """The one with the least to do for its weight: what it says it does for others, and what is under way here.
+
+    When one of the candidates has no fresh report, all are compared by what is under way here alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reports: list[list[int]] = []
+
+    @property
+    def reason(self) -> str:  # type: ignore[override]
+        """What was compared."""
+        if self._has_reports(self._seen):
+            return "least to do for its weight, by its report and by what is under way here"
+        return "no fresh reports from all, so: " + LeastConnection.reason
+
+    @staticmethod
+    def _has_reports(candidates: Sequence[Candidate]) -> bool:
+        return all(candidate.foreign_load is not None for candidate in candidates)
+
+    def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
+        """As above. New reports come with a new tuple of candidates."""
+        if candidates is not self._seen:
+            counts = self._has_reports(candidates)
+            self._reports = [
+                [(who.foreign_load or 0) if counts else 0 for who in members] for _, members in _by_share(candidates)
+            ]
+        return super().choose(candidates, request)
+
+    def _loads(self, group: int, members: Sequence[C]) -> list[int]:
+        return list(map(add, map(_in_flight, members), self._reports[group]))
 
 
 class RandomOfTwo:
@@ -83,25 +181,69 @@ class RandomOfTwo:
 
     def __init__(self, generator: random.Random | None = None) -> None:
         self._random = generator or random.Random()
+        self._seen: Sequence[Any] = ()
+        self._sums: list[int] = []  # of the shares up to each; empty when all are equal
 
-    def choose(self, candidates: Sequence[C]) -> C:
+    def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
         """Draws with replacement when weights differ; one drawn twice is just chosen."""
         if len(candidates) == 1:
             return candidates[0]
         first, second = self._draw(candidates)
-        return second if second.in_flight * first.weight < first.in_flight * second.weight else first
+        return second if second.in_flight * first.share < first.in_flight * second.share else first
 
     def _draw(self, candidates: Sequence[C]) -> tuple[C, C]:
-        weights = [candidate.weight for candidate in candidates]
-        if min(weights) == max(weights):
+        if candidates is not self._seen:
+            shares = [candidate.share for candidate in candidates]
+            self._sums = list(accumulate(shares)) if min(shares) != max(shares) else []
+            self._seen = candidates
+        if not self._sums:
             at, other = self._random.randrange(len(candidates)), self._random.randrange(len(candidates) - 1)
             return candidates[at], candidates[other + (other >= at)]
-        first, second = self._random.choices(candidates, weights, k=2)
+        first, second = self._random.choices(candidates, cum_weights=self._sums, k=2)
         return first, second
 
 
-POLICIES: dict[PolicyName, Callable[[], Policy]] = {
-    PolicyName.ROUND_ROBIN: RoundRobin,
-    PolicyName.LEAST_CONNECTION: LeastConnection,
-    PolicyName.RANDOM: RandomOfTwo,
+class Hash:
+    """The one that the key belongs to: the same as long as it is there, and without it only its own keys move.
+
+    A request without the key goes to the next in turn.
+    """
+
+    def __init__(self, key: Template, unit: int = 1) -> None:
+        self.reason = f"the hash of {key.source} belongs to it"
+        self._key = key
+        self._ring: Ring[Any] = Ring(unit)
+        self._rest = RoundRobin()
+
+    def __copy__(self) -> "Hash":
+        twin = object.__new__(Hash)
+        twin.__dict__.update(self.__dict__, _rest=copy.copy(self._rest))
+        return twin
+
+    def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
+        """By the key alone; how busy anyone is does not count."""
+        key = self._key.render(RequestFacts(request, "")) if request is not None else ""
+        if not key:
+            return self._rest.choose(candidates)
+        chosen: C = self._ring.find(key.encode("utf-8", "surrogateescape"), candidates)
+        return chosen
+
+
+def _hash(config: PoolConfig, key: Template | None) -> Hash:
+    assert key is not None
+    return Hash(key, unit_of([server.weight for server in config.servers]))
+
+
+POLICIES: dict[PolicyName, Callable[[PoolConfig], Policy]] = {
+    PolicyName.ROUND_ROBIN: lambda _: RoundRobin(),
+    PolicyName.LEAST_CONNECTION: lambda _: LeastConnection(),
+    PolicyName.RANDOM: lambda _: RandomOfTwo(),
+    PolicyName.LEAST_LOAD: lambda _: LeastLoad(),
+    PolicyName.IP_HASH: lambda config: _hash(config, parse_template("$remote_addr")),
+    PolicyName.HASH: lambda config: _hash(config, config.hash_key),
 }
+
+
+def make_policy(config: PoolConfig) -> Policy:
+    """The policy of a pool, with nothing remembered yet."""
+    return POLICIES[config.policy](config)

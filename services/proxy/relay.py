@@ -6,6 +6,7 @@ is given back at the last byte, or cut when the client leaves.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 
 from services.proxy.exchanges import CLIENT_PATIENCE_S, Exchange
@@ -51,6 +52,8 @@ class Relay:
             raise
         except (ConnectionClosed, ProtocolError) as error:
             why = "it took too long" if exchange.has_timed_out else str(error)
+            if exchange.has_timed_out or not exchange.is_over:
+                exchange.pool.note_broken(exchange.upstream, time.monotonic(), f"a reply was cut short: {why}")
             _log.warning(
                 "a reply was cut short",
                 extra={"upstream": exchange.upstream.name, "reason": why, "request_id": self._request_id},

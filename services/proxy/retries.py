@@ -97,6 +97,13 @@ def _is_unlikely_sent(failure: Failure, resending: Resending) -> bool:
     return failure.delivery is Delivery.UNKNOWN and not resending.has_body
 
 
+def is_from_connecting(failure: Failure) -> bool:
+    """Whether no connection came about, which says that nobody is there; all else says that who is there is
+    not well.
+    """
+    return failure.kind in _CONNECTING
+
+
 def counts_as_try(failure: Failure) -> bool:
     """Whether the upstream itself failed. A connection that went stale says nothing about who is behind it."""
     return not failure.is_stale
@@ -109,3 +116,5 @@ def outcome_of(failure: Failure) -> Outcome:
 
 
 NO_UPSTREAM = Outcome(503, "no_upstream", "no upstream is known for this request")
+ALL_BUSY = Outcome(503, "upstreams_busy", "every upstream has as many requests under way as it may")
+WAITED_IN_VAIN = Outcome(503, "queue_timeout", "no upstream had a place for this request in time")

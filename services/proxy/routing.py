@@ -113,7 +113,7 @@ class _Locations:
         self._redirects = {
             location.prefix[:-1]: location
             for location in prefixes
-            if len(location.prefix) > 1 and location.prefix[-1] == "/"
+            if len(location.prefix) > 1 and location.prefix[-1] == "/" and location.answer is None
         }
 
     def find(self, path: str) -> LocationConfig | None:

@@ -43,6 +43,14 @@ def _proxy_add_x_forwarded_for(facts: RequestFacts) -> str:
     return ", ".join([*earlier, facts.request.remote_ip])
 
 
+def _argument(query: str, prefix: str) -> str:
+    """As it was sent: decoded it could hold a line end."""
+    for part in query.split("&"):
+        if part.startswith(prefix):
+            return part[len(prefix) :]
+    return ""
+
+
 def _uri(facts: RequestFacts) -> str:
     return facts.request.raw_path
 
@@ -60,8 +68,9 @@ VARIABLES: dict[str, Render] = {
     "uri": _uri,
     "args": lambda facts: facts.request.query,
 }
-# Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`.
-PREFIXES = ("http_", "cookie_")
+# Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`, `$arg_q` what follows `q=`
+# in the query.
+PREFIXES = ("http_", "cookie_", "arg_")
 
 _PART = re.compile(
     r"\$(?:\{(?P<braced>[A-Za-z0-9_]+)\}|(?P<bare>[A-Za-z0-9_]+))|(?P<stray>\$)|(?P<text>[^$]+)", re.DOTALL
@@ -108,4 +117,7 @@ def _variable(name: str) -> Render:
     if name.startswith("cookie_") and len(name) > 7:
         cookie_name = name[7:]
         return lambda facts: facts.request.cookies.get(cookie_name, "")
+    if name.startswith("arg_") and len(name) > 4:
+        prefix = name[4:] + "="
+        return lambda facts: _argument(facts.request.query, prefix)
     raise TemplateError(f"there is no variable ${name}")

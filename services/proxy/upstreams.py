@@ -1,124 +1,67 @@
-"""The upstreams of a pool and what state each is in: a table of transitions, with the time as a parameter.
+"""The upstreams of a pool: who belongs to it, who may be chosen, and what becomes of each, time as a
+parameter.
 
-Owns who may be chosen (`Pool.candidates`), failures in a row, and who belongs to the pool. Choosing among
-the candidates is `policies`', finding members `discovery`'s, checking them `health`'s. No sockets, no
-clock.
+Owns the candidates, failures in a row, ejections and trials, slow starts, and who waits for a place. What an
+upstream is stands in `upstream_states`; choosing among the candidates is `policies`', finding members
+`discovery`'s, checking them `health`'s. No sockets, no clock.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum
 
-from services.proxy.config_values import HealthCheckConfig, HealthKind, PoolConfig
-from services.proxy.policies import POLICIES
+from services.proxy.config_values import HealthCheckConfig, HealthKind, PolicyName, PoolConfig
+from services.proxy.policies import make_policy
+from services.proxy.sticky import Stickiness
+from services.proxy.upstream_states import (
+    FULL_SHARE,
+    NO_ANNOTATION,
+    TRANSITIONS,
+    Address,
+    Annotation,
+    Event,
+    Member,
+    State,
+    Upstream,
+    best_of,
+    can_spare,
+    why_left_out,
+    with_room,
+)
+from services.proxy.waiting import Ticket, WaitingQueue
+from shared.httpcore.message import Request
 
+__all__ = [
+    "NO_ANNOTATION",
+    "TRANSITIONS",
+    "Address",
+    "Annotation",
+    "Event",
+    "Member",
+    "Pool",
+    "PoolEvent",
+    "Publish",
+    "State",
+    "Ticket",
+    "Upstream",
+    "why_left_out",
+]
 
-class State(Enum):
-    """Where an upstream stands. Draining is no state of its own: the tracker may say it of one in any
-    state.
-    """
+REPORTS_LAST_S = 30.0  # a backend's lease: by then it has spoken three times, or is gone
 
-    JOINING = "joining"  # came after the start and has not passed a check yet
-    UP = "up"
-    DOWN = "down"
-    GONE = "gone"  # no longer behind its name; requests under way may end
-
-
-class Event(Enum):
-    """What changes a state: passes and failures that have counted far enough, and what discovery finds."""
-
-    ROSE = "rose"
-    FELL = "fell"
-    LEFT = "left"
-    RETURNED = "returned"
-
-
-TRANSITIONS: Mapping[tuple[State, Event], State] = {
-    (State.JOINING, Event.ROSE): State.UP,
-    (State.JOINING, Event.LEFT): State.GONE,
-    (State.UP, Event.FELL): State.DOWN,
-    (State.UP, Event.LEFT): State.GONE,
-    (State.DOWN, Event.ROSE): State.UP,
-    (State.DOWN, Event.LEFT): State.GONE,
-    (State.GONE, Event.RETURNED): State.JOINING,
+_TOLD = {
+    Event.ROSE: "up",
+    Event.FELL: "down",
+    Event.BROKE: "ejected",
+    Event.RESTED: "trial",
+    Event.LEFT: "left",
 }
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
-    """Where an upstream listens: a name or an IP address without brackets, and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What a pool's configuration says of one upstream."""
-
-    weight: int = 1
-    authorization: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Annotation:
-    """What the tracker says of a backend at an address: whether it drains, and how busy it says it is."""
-
-    is_draining: bool = False
-    load: float | None = None
-
-
-NO_ANNOTATION = Annotation()
-
-
-class Upstream:
-    """One upstream of one pool: its state and its counters. Changed by its pool, `in_flight` by whoever
-    forwards.
-    """
-
-    __slots__ = (
-        "address",
-        "annotation",
-        "authorization",
-        "changed_at",
-        "failures",
-        "in_flight",
-        "last_problem",
-        "name",
-        "passes",
-        "problems",
-        "replies",
-        "requests",
-        "state",
-        "weight",
-    )
-
-    def __init__(self, address: Address, member: Member, now: float) -> None:
-        self.address = address
-        self.name = str(address)
-        self.weight = member.weight
-        self.authorization = member.authorization
-        self.annotation = NO_ANNOTATION
-        self.state = State.JOINING
-        self.changed_at = now
-        self.failures = 0  # in a row
-        self.passes = 0  # in a row
-        self.in_flight = 0
-        self.requests = 0
-        self.replies: dict[str, int] = {}  # class of status → how many
-        self.problems: dict[str, int] = {}  # cause → failed attempts
-        self.last_problem = ""
-
-    def __repr__(self) -> str:
-        return f"<Upstream {self.name} {self.state.value}>"
 
 
 @dataclass(frozen=True, slots=True)
 class PoolEvent:
-    """What happened to an upstream: it `joined`, `left`, is `up`, `down`, `draining` or `undrained`."""
+    """What happened to an upstream: it `joined`, `left`, is `up`, `down`, `ejected`, on `trial`, `draining` or
+    `undrained`.
+    """
 
     kind: str
     pool: "Pool"
@@ -130,15 +73,23 @@ Publish = Callable[[PoolEvent], None]
 
 
 class Pool:
-    """The upstreams that stand for each other, under one configuration at a time."""
+    """The upstreams that stand for each other, under one configuration at a time.
 
-    def __init__(self, config: PoolConfig, publish: Publish) -> None:
+    `tick` is called every now and then, for what changes by time alone. `sticky_key` is the proxy's own.
+    """
+
+    def __init__(self, config: PoolConfig, publish: Publish, sticky_key: bytes = b"") -> None:
         self.config = config
+        self.policy = make_policy(config)
+        self.queue = WaitingQueue(config.queue)
         self._publish = publish
+        self._sticky_key = sticky_key
+        self._sticky = self._make_sticky()
         self._upstreams: dict[Address, Upstream] = {}
         self._candidates: tuple[Upstream, ...] | None = None
+        self._unsettled: set[Upstream] = set()  # those whom time alone will change
+        self._reports_at: float | None = None
         self._has_started = False
-        self.policy = POLICIES[config.policy]()
 
     @property
     def name(self) -> str:
@@ -147,16 +98,6 @@ class Pool:
     @property
     def health_check(self) -> HealthCheckConfig:
         return self.config.health_check
-
-    def configure(self, config: PoolConfig, now: float) -> None:
-        """Another configuration of the same pool: states and counters stay."""
-        if config.policy is not self.config.policy:
-            self.policy = POLICIES[config.policy]()
-        self.config = config
-        if config.health_check.kind is HealthKind.ON_FAILURE:
-            for upstream in self._upstreams.values():
-                if upstream.state is State.JOINING:  # nobody will check it any more
-                    self._move(upstream, Event.ROSE, now, "in use without a check")
 
     @property
     def upstreams(self) -> Sequence[Upstream]:
@@ -167,23 +108,43 @@ class Pool:
         """The upstream at an address, gone or not."""
         return self._upstreams.get(address)
 
+    # --- who belongs to it -------------------------------------------------------------------------------------
+
+    def configure(self, config: PoolConfig, now: float) -> None:
+        """Another configuration of the same pool: states and counters stay."""
+        before, self.config = self.config, config
+        if (config.policy, config.hash_key) != (before.policy, before.hash_key):
+            self.policy = make_policy(config)
+        self.queue.config = config.queue
+        self._sticky = self._make_sticky()
+        self._candidates = None
+        if config.health_check.kind is HealthKind.ON_FAILURE:
+            for upstream in self._upstreams.values():
+                if upstream.state is State.JOINING:  # nobody will check it any more
+                    self._move(upstream, Event.ROSE, now, "in use without a check")
+
+    def _make_sticky(self) -> Stickiness | None:
+        config = self.config
+        return None if config.sticky is None else Stickiness(config.sticky, config.name, self._sticky_key)
+
     def set_members(self, members: Mapping[Address, Member], now: float, *, is_complete: bool = True) -> None:
         """These belong to the pool from now on.
 
-        Until the first complete list whoever comes is up at once; later ones first pass a check, if the pool
-        has active checks. `is_complete`: every name has been looked up.
+        Until the first complete list whoever comes is up at once, with its whole share; later ones first pass
+        a check, if the pool has active checks, and start slowly. `is_complete`: every name has been looked up.
         """
         for address, member in members.items():
             if not self._has(address):
                 self._join(address, member, now)
             upstream = self._upstreams[address]
-            upstream.weight, upstream.authorization = member.weight, member.authorization
+            upstream.take(member)
+            self._set_share(upstream, now)
         for address, upstream in list(self._upstreams.items()):
             if upstream.state is not State.GONE and address not in members:
                 self._move(upstream, Event.LEFT, now, "no longer behind its name")
         self._has_started = self._has_started or is_complete
         self.forget_gone()
-        self._candidates = None
+        self._change()
 
     def _has(self, address: Address) -> bool:
         upstream = self._upstreams.get(address)
@@ -196,6 +157,7 @@ class Pool:
         else:
             upstream.state = TRANSITIONS[upstream.state, Event.RETURNED]
             upstream.changed_at = now
+            upstream.take(member)
         upstream.failures = upstream.passes = 0
         self._tell("joined", upstream, "found")
         if not self._has_started or self.health_check.kind is HealthKind.ON_FAILURE:
@@ -206,6 +168,8 @@ class Pool:
         for address, upstream in list(self._upstreams.items()):
             if upstream.state is State.GONE and upstream.in_flight == 0:
                 del self._upstreams[address]
+
+    # --- what checks and connections show ------------------------------------------------------------------------
 
     def note_pass(self, upstream: Upstream, now: float) -> None:
         """A check passed. One is enough for a joiner; one that is down needs `rise` in a row."""
@@ -220,7 +184,7 @@ class Pool:
         upstream.passes = 0
         upstream.failures += 1
         upstream.last_problem = problem
-        if upstream.state is State.UP and upstream.failures >= self.health_check.fall:
+        if (upstream.state, Event.FELL) in TRANSITIONS and upstream.failures >= self.health_check.fall:
             self._move(upstream, Event.FELL, now, problem)
 
     def note_connected(self, upstream: Upstream, now: float) -> None:
@@ -228,66 +192,187 @@ class Pool:
         if upstream.state is State.DOWN and self.health_check.kind is HealthKind.ON_FAILURE:
             self.note_pass(upstream, now)
 
+    # --- what requests meet --------------------------------------------------------------------------------------
+
+    def note_reply(self, upstream: Upstream, status: int, now: float, duration_s: float) -> None:
+        """The head of a reply came. `duration_s`: since the request was begun there."""
+        config = self.config.ejection
+        reason = upstream.record.note_reply(status, now, config)
+        if upstream.state is State.TRIAL:
+            if status >= 500 and config.errors_percent:
+                self._eject(upstream, now, f"its trial request got status {status}")
+            else:
+                self._move(upstream, Event.ROSE, now, "its trial request got a reply")
+        elif reason is not None:
+            self._eject(upstream, now, reason)
+
+    def note_broken(self, upstream: Upstream, now: float, problem: str) -> None:
+        """A request got no reply, or not a whole one: too late, cut, or against the rules of HTTP."""
+        upstream.last_problem = problem
+        max_fails = upstream.member.max_fails
+        reason = upstream.record.note_broken(problem, self.config.ejection.fails if max_fails is None else max_fails)
+        if upstream.state is State.TRIAL:
+            self._eject(upstream, now, f"its trial request failed: {problem}")
+        elif reason is not None:
+            self._eject(upstream, now, reason)
+
+    def note_ended(self, upstream: Upstream, now: float) -> None:
+        """A request there has ended, and `in_flight` is one less; its place goes to whoever waits."""
+        if upstream.is_on_trial and upstream.in_flight == 0:
+            self._free_trial(upstream)
+        if self.queue:
+            self.queue.admit(self._has_room)
+
+    def _eject(self, upstream: Upstream, now: float, reason: str) -> None:
+        """It is left out for a time, unless too many are already, or nobody else is fit."""
+        config, own_time_s = self.config.ejection, upstream.member.fail_timeout_s
+        is_possible = (upstream.state, Event.BROKE) in TRANSITIONS
+        if not is_possible or not can_spare(upstream, self._upstreams.values(), config.max_percent):
+            return
+        time_s = config.time_s if own_time_s is None else own_time_s
+        upstream.ejected_until = upstream.record.eject(now, time_s, config.max_time_s)
+        upstream.last_problem = reason
+        cause = "trial" if upstream.state is State.TRIAL else "errors" if "5xx" in reason else "failures"
+        upstream.ejections[cause] = upstream.ejections.get(cause, 0) + 1
+        self._move(upstream, Event.BROKE, now, f"{reason}; for {upstream.record.duration_s:g} s")
+
+    def _free_trial(self, upstream: Upstream) -> None:
+        upstream.is_on_trial = False
+        self._candidates = None
+
+    # --- what time and the tracker change ------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """What changes by time alone is as it is `now`; ten times a second is often enough."""
+        for upstream in tuple(self._unsettled):
+            self._settle(upstream, now)
+        if self._reports_at is not None and now - self._reports_at > REPORTS_LAST_S:
+            self._reports_at = None
+            for upstream in self._upstreams.values():
+                upstream.foreign_load = None
+            self._candidates = None
+        if self.queue:
+            self.queue.expire(now)
+            self.queue.admit(self._has_room)
+
+    def _settle(self, upstream: Upstream, now: float) -> None:
+        if upstream.state is State.EJECTED and now >= upstream.ejected_until:
+            self._move(upstream, Event.RESTED, now, "its time is over")
+        elif upstream.state is State.TRIAL and upstream.is_on_trial and upstream.in_flight == 0:
+            self._free_trial(upstream)  # a choice that came to nothing
+        elif upstream.state is State.UP:
+            self._set_share(upstream, now)
+        elif upstream.state not in (State.EJECTED, State.TRIAL):
+            self._unsettled.discard(upstream)
+
+    def _set_share(self, upstream: Upstream, now: float) -> None:
+        """Its weight, or in a slow start a part of it that grows by tenths."""
+        slow_s, left_s = self._slow_start_s(upstream), upstream.slow_until - now
+        part = FULL_SHARE
+        if slow_s > 0 and left_s > 0:
+            part = max(1, min(FULL_SHARE, FULL_SHARE - int(FULL_SHARE * left_s / slow_s)))
+        elif upstream.state is State.UP:
+            self._unsettled.discard(upstream)
+        if upstream.share != upstream.weight * part:
+            upstream.share = upstream.weight * part
+            self._candidates = None
+
+    def _slow_start_s(self, upstream: Upstream) -> float:
+        own_s = upstream.member.slow_start_s
+        return self.config.slow_start_s if own_s is None else own_s
+
     def annotate(self, upstream: Upstream, annotation: Annotation) -> None:
-        """What the tracker says of this upstream from now on."""
+        """What the tracker says of this upstream from now on.
+
+        Of the load that it reports, what it does for this proxy is known better here, so only the rest counts.
+        """
         before, upstream.annotation = upstream.annotation, annotation
         if before.is_draining != annotation.is_draining:
             self._candidates = None
             self._tell("draining" if annotation.is_draining else "undrained", upstream, "the tracker says so")
+        is_news = annotation != before or upstream.foreign_load is None  # else it is the report of before
+        if self.config.policy is PolicyName.LEAST_LOAD and is_news:
+            load = annotation.load
+            upstream.foreign_load = None if load is None else max(0, round(load) - upstream.in_flight)
+            self._candidates = None
+
+    def note_reports(self, now: float) -> None:
+        """The tracker was heard of: what it says of loads is fresh."""
+        self._reports_at = now
 
     def _move(self, upstream: Upstream, event: Event, now: float, reason: str) -> None:
         """KeyError when the table has no such transition."""
         upstream.state = TRANSITIONS[upstream.state, event]
         upstream.changed_at = now
-        self._candidates = None
-        self._tell({Event.ROSE: "up", Event.FELL: "down", Event.LEFT: "left"}[event], upstream, reason)
+        upstream.is_on_trial = False
+        if event is Event.ROSE:
+            upstream.record.forget()
+            if self._has_started:
+                upstream.slow_until = now + self._slow_start_s(upstream)
+        if upstream.state is not State.GONE:
+            self._unsettled.add(upstream)
+        self._settle(upstream, now)
+        self._tell(_TOLD[event], upstream, reason)
+        self._change()
 
     def _tell(self, kind: str, upstream: Upstream, reason: str) -> None:
         self._publish(PoolEvent(kind, self, upstream, reason))
 
-    def choose(self, tried: Collection[Upstream] = ()) -> Upstream | None:
-        """The upstream for a request that has failed at those `tried`; None when there is none left."""
+    def _change(self) -> None:
+        """The candidates are others now; perhaps one of them has a place for those who wait."""
+        self._candidates = None
+        if self.queue:
+            self.queue.admit(self._has_room)
+
+    # --- choice --------------------------------------------------------------------------------------------------
+
+    def choose(self, tried: Collection[Upstream] = (), request: Request | None = None) -> Upstream | None:
+        """The upstream for a request that has failed at those `tried`; None when there is none left, or all
+        that are left are full (see `is_full`).
+        """
         candidates = self.candidates_without(tried) if tried else self.candidates()
-        return self.policy.choose(candidates) if candidates else None
+        if not candidates:
+            return None
+        chosen = self._sticky.find(request) if self._sticky is not None and request is not None else None
+        if chosen is None or chosen in tried or chosen.is_full:
+            chosen = self.policy.choose(candidates, request)
+        if chosen.is_full:
+            candidates = with_room(self._without(tried))
+            if not candidates:
+                return None
+            chosen = self.policy.choose(candidates, request)
+        if chosen.state is State.TRIAL:
+            chosen.is_on_trial = True
+            self._candidates = None
+        return chosen
+
+    def is_full(self, tried: Collection[Upstream] = ()) -> bool:
+        """Whether there is somebody to choose but for the limits on what each may have under way."""
+        return bool(self.candidates_without(tried)) and not with_room(self._without(tried))
+
+    def _has_room(self) -> bool:
+        return bool(with_room(self._upstreams.values()))
 
     def candidates(self) -> tuple[Upstream, ...]:
         """Those who may be chosen. Kept until something changes, so that asking costs nothing."""
         if self._candidates is None:
             self._candidates = best_of(self._upstreams.values())
+            if self._sticky is not None:
+                self._sticky.take(self._candidates)
         return self._candidates
 
     def candidates_without(self, tried: Collection[Upstream]) -> tuple[Upstream, ...]:
         """Those who may be chosen when some have failed this request already."""
-        return best_of([upstream for upstream in self._upstreams.values() if upstream not in tried])
+        return best_of(self._without(tried))
 
+    def _without(self, tried: Collection[Upstream]) -> list[Upstream]:
+        return [upstream for upstream in self._upstreams.values() if upstream not in tried]
 
-class Rank(IntEnum):
-    """How fit an upstream is for a new request; those of the best rank present are the candidates."""
-
-    FIT = 0
-    DRAINING = 1
-    JOINING = 2
-    DOWN = 3
-    GONE = 4
-
-
-def rank_of(upstream: Upstream) -> Rank:
-    """The rank by state, and by what the tracker says."""
-    if upstream.state is State.UP:
-        return Rank.DRAINING if upstream.annotation.is_draining else Rank.FIT
-    return {State.JOINING: Rank.JOINING, State.DOWN: Rank.DOWN, State.GONE: Rank.GONE}[upstream.state]
-
-
-def best_of(upstreams: Iterable[Upstream]) -> tuple[Upstream, ...]:
-    """All of the best rank there is. When all are down, the one that was up last: health never empties a
-    pool.
-    """
-    by_rank: dict[Rank, list[Upstream]] = {}
-    for upstream in upstreams:
-        by_rank.setdefault(rank_of(upstream), []).append(upstream)
-    best = min(by_rank, default=Rank.GONE)
-    if best is Rank.GONE:
-        return ()
-    if best is Rank.DOWN:
-        return (max(by_rank[best], key=lambda upstream: upstream.changed_at),)
-    return tuple(by_rank[best])
+    def sticky_cookie(self, request: Request, upstream: Upstream) -> tuple[str, str] | None:
+        """The Set-Cookie field for the reply of this upstream; None when the client has the cookie already,
+        or there is no use in it, because the pool has none or the upstream would not be chosen again.
+        """
+        if self._sticky is None:
+            return None
+        self.candidates()
+        return self._sticky.cookie(request, upstream)

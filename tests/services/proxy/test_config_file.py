@@ -221,7 +221,10 @@ MISTAKES = [
     ("host a { proxy_pass http://b:1; policy x dist; }", ['1:33: "policy" takes 1 argument, got 2']),
     (
         "host a { proxy_pass http://b:1; policy roundrobin; }",
-        ['1:40: got "roundrobin", expected one of round-robin, least-connection, random (did you mean "round-robin"?)'],
+        [
+            '1:40: got "roundrobin", expected one of round-robin, least-connection, random, least-load, '
+            'ip-hash (did you mean "round-robin"?)'
+        ],
     ),
     ("host a { proxy_pass https://b:1; }", ["1:21: https:// upstreams are not supported, expected http://"]),
     ("host a { proxy_pass b:1; }", ["1:21: expected http://HOST:PORT, http://HOST:PORT/path/ or http://POOL"]),
@@ -286,7 +289,10 @@ MISTAKES = [
     ("pool p { server a:1; } pool p { server b:1; }" + OK, ['1:29: the pool "p" is declared already, on line 1']),
     (
         "pool p { server a:1 reslove; }" + OK,
-        ['1:21: got "reslove", expected resolve or weight=N (did you mean "resolve"?)'],
+        [
+            '1:21: got "reslove", expected one of resolve, weight=, max_conns=, slow_start=, max_fails=, '
+            'fail_timeout=, backup, down (did you mean "resolve"?)'
+        ],
     ),
     ("pool p { server 10.0.0.1:1 resolve; }" + OK, ["1:28: resolve needs a name to look up, not an address"]),
     ("pool p { server a:1 weight=0; }" + OK, ['1:28: got "0", expected a whole number from 1 to 1000']),
@@ -392,7 +398,8 @@ def test_any_text_is_either_understood_or_refused_with_places_inside_it(text: st
         check_mistakes(text, error)
     else:
         names = {pool.name for pool in config.pools}
-        assert all(location.pool in names for host in config.hosts for location in host.locations)
+        locations = [location for host in config.hosts for location in host.locations]
+        assert all((location.pool in names) != (location.answer is not None) for location in locations)
 
 
 def check_mistakes(text: str, error: ConfigError) -> None:

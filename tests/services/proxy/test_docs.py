@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.proxy.config_arguments import UNSETTABLE_FIELDS
-from services.proxy.config_directives import ACTIVE_CHECK_DEFAULTS, DIRECTIVES, Context
+from services.proxy.config_directives import DIRECTIVES, Context
 from services.proxy.config_file import parse_config
+from services.proxy.config_pool_words import ACTIVE_CHECK_DEFAULTS
 from services.proxy.config_values import PolicyName, RetryCause
 from services.proxy.retries import NO_UPSTREAM, FailureKind
 from services.proxy.rewriting import OWN_FIELDS

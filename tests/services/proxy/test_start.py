@@ -37,7 +37,8 @@ def test_test_config_names_every_mistake_with_its_place(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout.splitlines() == [
         f'{path}:2:3: there is no directive "proxy_pas" (did you mean "proxy_pass"?)',
-        f'{path}:3:10: got "rnd", expected one of round-robin, least-connection, random (did you mean "random"?)',
+        f'{path}:3:10: got "rnd", expected one of round-robin, least-connection, random, least-load, ip-hash'
+        ' (did you mean "random"?)',
     ]
 
 
