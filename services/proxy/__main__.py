@@ -11,6 +11,8 @@ from pathlib import Path
 
 from services.proxy.app import build
 from services.proxy.config_file import ConfigError, load_config
+from services.proxy.config_findings import told
+from services.proxy.config_names import warn_of_names
 from services.proxy.settings import Settings, find_conflicts
 from shared.runtime.lifecycle import run_service
 from shared.runtime.settings import exit_on_settings_error
@@ -31,12 +33,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def test_config(path: Path) -> int:
-    """Prints every mistake in the file, or that there is none; the exit status, 2 or 0."""
+    """Prints every mistake in the file, or that there is none, and what is odd; the exit status, 2 or 0."""
     try:
-        load_config(path)
+        config = load_config(path)
     except ConfigError as error:
         print("\n".join(error.lines()))
         return 2
+    for line in told(str(path), (), [*config.warnings, *warn_of_names(config.names)]):
+        print(line)
     print(f"{path}: ok")
     return 0
 

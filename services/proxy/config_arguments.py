@@ -150,6 +150,12 @@ def parse_host_port(word: Word) -> tuple[str, int | None]:
     return host.lower(), int(port_text)
 
 
+def parse_host_value(word: Word) -> str:
+    """What stands in a Host field: as above, but as it is written."""
+    parse_host_port(word)
+    return word.text
+
+
 def _is_ip(text: str, version: int) -> bool:
     try:
         return ipaddress.ip_address(text).version == version and "%" not in text

@@ -123,7 +123,7 @@ def _read_return(words: Sequence[Word]) -> Answer:
         refuse(words[0], "a status code that HTTP has, such as 204, 301, 403 or 404")
     if status in _REDIRECTS:
         if len(words) == 1:
-            raise ArgumentError(words[0].end, f"expected the URL that the {status} leads to")
+            raise ArgumentError(words[0].position, f"expected the URL that the {status} leads to after it")
         return Answer(status, _read_location(words[1]), is_redirect=True)
     return Answer(status, read_template(words[1]) if len(words) > 1 else None)
 

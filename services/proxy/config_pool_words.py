@@ -15,6 +15,7 @@ from services.proxy.config_arguments import (
     parse_check_path,
     parse_count,
     parse_host_port,
+    parse_host_value,
     parse_percent,
     parse_status_ranges,
     parse_time_s,
@@ -151,8 +152,10 @@ CHECK_OPTIONS = {
     "path": Option("path", parse_check_path),
     "uri": Option("path", parse_check_path),
     "expect": Option("expected", parse_status_ranges),
+    "host": Option("host", parse_host_value),
+    "port": Option("port", lambda word: parse_count(word, 1, 65_535)),
 }
-_HTTP_ONLY = ("path", "expected")
+_HTTP_ONLY = ("path", "expected", "host")
 ACTIVE_CHECK_DEFAULTS = HealthCheckConfig(kind=HealthKind.TCP, rise=2, fall=3)
 
 
@@ -163,7 +166,7 @@ def read_health_check(words: Sequence[Word]) -> HealthCheckConfig:
     options = read_options(words[has_kind:], CHECK_OPTIONS)
     has_http_option = any(name in options for name in _HTTP_ONLY)
     if kind == "tcp" and has_http_option:
-        raise ArgumentError(words[0].position, "a tcp check knows no path and no status, expected http")
+        raise ArgumentError(words[0].position, "a tcp check knows no path, no status and no host, expected http")
     return replace(ACTIVE_CHECK_DEFAULTS, kind=HealthKind(kind or ("http" if has_http_option else "tcp")), **options)
 
 

@@ -74,7 +74,7 @@ class HealthCheckConfig:
     """When an upstream counts as down, and as up again.
 
     `fall` failures in a row take it out, `rise` passed checks in a row bring it back. `expected` holds
-    inclusive ranges of status codes.
+    inclusive ranges of status codes. `host` "" and `port` 0: the upstream's own.
     """
 
     kind: HealthKind = HealthKind.ON_FAILURE
@@ -84,6 +84,8 @@ class HealthCheckConfig:
     fall: int = 1
     path: str = "/"
     expected: tuple[tuple[int, int], ...] = ((200, 399),)
+    host: str = ""
+    port: int = 0
 
     def is_expected(self, status: int) -> bool:
         """Whether a reply with this status passes the check."""

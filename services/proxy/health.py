@@ -24,10 +24,11 @@ async def probe(address: Address, check: HealthCheckConfig) -> str | None:
     """None when the upstream passes the check, else what was wrong."""
     try:
         async with asyncio.timeout(check.timeout_s):
-            async with await Stream.connect(address.host, address.port, check.timeout_s) as stream:
+            origin = Origin(address.host, check.port or address.port)
+            async with await Stream.connect(origin.host, origin.port, check.timeout_s) as stream:
                 if check.kind is not HealthKind.HTTP:
                     return None
-                status = await _ask(ClientConnection(stream, Origin(address.host, address.port)), check.path)
+                status = await _ask(ClientConnection(stream, origin), check)
     except TimeoutError:
         return f"the check got no answer within {check.timeout_s:g} s"
     except (HttpCoreError, OSError) as error:
@@ -35,9 +36,9 @@ async def probe(address: Address, check: HealthCheckConfig) -> str | None:
     return None if check.is_expected(status) else f"the check got status {status}"
 
 
-async def _ask(connection: ClientConnection, path: str) -> int:
-    fields = [("Host", str(connection.origin)), ("User-Agent", USER_AGENT), ("Connection", "close")]
-    await connection.send_request("GET", path, fields)
+async def _ask(connection: ClientConnection, check: HealthCheckConfig) -> int:
+    fields = [("Host", check.host or str(connection.origin)), ("User-Agent", USER_AGENT), ("Connection", "close")]
+    await connection.send_request("GET", check.path, fields)
     while (head := await connection.read_head()).status < 200:
         pass
     return head.status

@@ -7,11 +7,12 @@ same tuple comes again as long as nothing changes, so that what is worked out fr
 
 import copy
 import random
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from heapq import heapify, heappush, heapreplace
 from itertools import accumulate
-from operator import add, attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from services.proxy.config_values import PolicyName, PoolConfig
 from services.proxy.hash_ring import Ring, unit_of
@@ -34,17 +35,17 @@ class Candidate(Hashable, Protocol):
 C = TypeVar("C", bound=Candidate)
 
 
-class Policy(Protocol):
+class Policy(ABC):
     """Chooses one of the candidates, of which there is at least one."""
 
-    @property
-    def reason(self) -> str:
-        """Why the chosen one was chosen, in words for `explain`."""
-        ...
+    reason = ""  # why the chosen one was chosen, in words for `explain`
 
+    @abstractmethod
     def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
         """The one to use next; the policy remembers that it was used."""
-        ...
+
+    def note_ended(self, candidate: Candidate) -> None:  # noqa: B027 (most policies don't care)
+        """One of those chosen has one request less under way."""
 
 
 def _by_share(candidates: Sequence[C]) -> list[tuple[int, list[C]]]:
@@ -55,7 +56,7 @@ def _by_share(candidates: Sequence[C]) -> list[tuple[int, list[C]]]:
     return list(groups.items())
 
 
-class RoundRobin:
+class RoundRobin(Policy):
     """Each in turn; with weights, nginx's smooth order: 5, 1, 1 gives a a b a c a a, never five in a row.
 
     Over any stretch in which the candidates stay the same, each gets its share to within one request.
@@ -106,38 +107,55 @@ class RoundRobin:
         self._total = sum(candidate.share for candidate in candidates)
 
 
-_in_flight = attrgetter("in_flight")
+class LeastConnection(Policy):
+    """The one with the fewest requests under way for its weight, counting the one to come; ties in turn.
 
-
-class LeastConnection:
-    """The one with the fewest requests under way for its weight, counting the one to come; ties in turn."""
+    A heap, so that many cost no more than few: who has got more to do since it was put there is found out when it
+    comes up, who has less is put there once more.
+    """
 
     reason = "fewest requests under way for its weight"
 
     def __init__(self) -> None:
-        self._turn = 0
         self._seen: Sequence[Any] = ()
-        self._groups: list[tuple[int, list[Any]]] = []
+        self._members: frozenset[Any] = frozenset()
+        self._heap: list[tuple[float, int, Any]] = []  # how busy, since when, who
+        self._turn = 0
+
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _heap=list(self._heap))
+        return twin
 
     def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
-        """Starts looking one further each time, so that ties go round."""
-        if candidates is not self._seen:
-            self._seen, self._groups = candidates, _by_share(candidates)
-        self._turn += 1
-        best: C | None = None
-        best_load, best_share = 0, 1
-        for n, (share, members) in enumerate(self._groups):
-            loads = self._loads(n, members)
-            least = min(loads)
-            start = self._turn % len(members)
-            at = loads.index(least, start) if least in loads[start:] else loads.index(least)
-            if best is None or (least + 1) * best_share < (best_load + 1) * share:
-                best, best_load, best_share = members[at], least, share
-        assert best is not None
-        return best
+        """The first in the heap that is as busy as it says there."""
+        if candidates is not self._seen or len(self._heap) > 4 * len(candidates) + 64:
+            self._take(candidates)
+        heap, turn = self._heap, self._turn
+        while True:
+            busy, _, first = heap[0]
+            now, turn = self._load(first) / first.share, turn + 1
+            heapreplace(heap, (now, turn, first))
+            if now <= busy:
+                self._turn = turn
+                chosen: C = first
+                return chosen
 
-    def _loads(self, group: int, members: Sequence[C]) -> list[int]:
-        return list(map(_in_flight, members))
+    def _take(self, candidates: Sequence[C]) -> None:
+        self._seen, self._members = candidates, frozenset(candidates)
+        loads = enumerate(candidates, self._turn + 1)
+        self._heap = [(self._load(who) / who.share, turn, who) for turn, who in loads]
+        self._turn += len(candidates)
+        heapify(self._heap)
+
+    def _load(self, candidate: Candidate) -> int:
+        return candidate.in_flight + 1
+
+    def note_ended(self, candidate: Candidate) -> None:
+        """It is less busy than the heap says."""
+        if candidate in self._members:
+            self._turn += 1
+            heappush(self._heap, (self._load(candidate) / candidate.share, self._turn, candidate))
 
 
 class LeastLoad(LeastConnection):
@@ -148,33 +166,25 @@ class LeastLoad(LeastConnection):
 
     def __init__(self) -> None:
         super().__init__()
-        self._reports: list[list[int]] = []
+        self._has_reports = False
 
     @property
     def reason(self) -> str:  # type: ignore[override]
         """What was compared."""
-        if self._has_reports(self._seen):
+        if self._has_reports:
             return "least to do for its weight, by its report and by what is under way here"
         return "no fresh reports from all, so: " + LeastConnection.reason
 
-    @staticmethod
-    def _has_reports(candidates: Sequence[Candidate]) -> bool:
-        return all(candidate.foreign_load is not None for candidate in candidates)
+    def _take(self, candidates: Sequence[C]) -> None:
+        """New reports come with a new tuple of candidates."""
+        self._has_reports = all(candidate.foreign_load is not None for candidate in candidates)
+        super()._take(candidates)
 
-    def choose(self, candidates: Sequence[C], request: Request | None = None) -> C:
-        """As above. New reports come with a new tuple of candidates."""
-        if candidates is not self._seen:
-            counts = self._has_reports(candidates)
-            self._reports = [
-                [(who.foreign_load or 0) if counts else 0 for who in members] for _, members in _by_share(candidates)
-            ]
-        return super().choose(candidates, request)
-
-    def _loads(self, group: int, members: Sequence[C]) -> list[int]:
-        return list(map(add, map(_in_flight, members), self._reports[group]))
+    def _load(self, candidate: Candidate) -> int:
+        return candidate.in_flight + 1 + ((candidate.foreign_load or 0) if self._has_reports else 0)
 
 
-class RandomOfTwo:
+class RandomOfTwo(Policy):
     """Two at random by weight, and of these the one with fewer requests under way for its weight."""
 
     reason = "the less busy of two drawn at random"
@@ -203,7 +213,7 @@ class RandomOfTwo:
         return first, second
 
 
-class Hash:
+class Hash(Policy):
     """The one that the key belongs to: the same as long as it is there, and without it only its own keys move.
 
     A request without the key goes to the next in turn.

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from services.proxy.config_directives import DIRECTIVES
 from services.proxy.config_file import ConfigError, load_config, parse_config
 from services.proxy.config_values import (
+    EjectionConfig,
     HealthCheckConfig,
     HealthKind,
     PolicyName,
+    QueueConfig,
     RetryCause,
     ServerConfig,
+    StickyConfig,
 )
 
 
@@ -81,12 +84,61 @@ def test_a_pool_with_everything() -> None:
     assert only_location(text).pool == "app"
 
 
+def test_a_pool_with_every_limit() -> None:
+    pool = only_pool("""
+    pool app {
+        server a:1 max_conns=10 slow_start=5s max_fails=2 fail_timeout=1m;
+        server b:1 backup;
+        server c:1 down;
+        hash $cookie_user consistent;
+        sticky cookie route expires=1h domain=example.com path=/x secure httponly samesite=strict;
+        ejection fails=3 errors=40% window=20s requests=30 time=5s max_time=2m max_percent=30;
+        slow_start 10s;
+        queue 100 timeout=5s;
+    }
+    host * { proxy_pass http://app; }
+    """)
+    assert pool.servers == (
+        ServerConfig("a", 1, max_conns=10, slow_start_s=5, max_fails=2, fail_timeout_s=60),
+        ServerConfig("b", 1, is_backup=True),
+        ServerConfig("c", 1, is_down=True),
+    )
+    assert (pool.policy, pool.hash_key and pool.hash_key.source) == (PolicyName.HASH, "$cookie_user")
+    assert pool.sticky == StickyConfig("route", 3600, "/x", "example.com", "strict", is_secure=True)
+    assert pool.ejection == EjectionConfig(3, 40, 20, 30, 5, 120, 30)
+    assert (pool.slow_start_s, pool.queue) == (10, QueueConfig(100, 5))
+
+
+@pytest.mark.parametrize(
+    ("words", "policy"),
+    [
+        ("policy least-load;", PolicyName.LEAST_LOAD),
+        ("dist_policy ip-hash;", PolicyName.IP_HASH),
+        ("least_conn;", PolicyName.LEAST_CONNECTION),
+        ("ip_hash;", PolicyName.IP_HASH),
+        ("random;", PolicyName.RANDOM),
+        ("random two least_conn;", PolicyName.RANDOM),
+        ("hash $remote_addr;", PolicyName.HASH),
+    ],
+)
+def test_policies_in_our_words_and_in_nginx_s(words: str, policy: PolicyName) -> None:
+    assert only_pool(f"host * {{ proxy_pass http://a:1; {words} }}").policy is policy
+
+
+def test_ejection_can_be_switched_off() -> None:
+    assert only_pool("host * { proxy_pass http://a:1; ejection off; }").ejection == EjectionConfig(fails=0)
+
+
 @pytest.mark.parametrize(
     ("check", "expected"),
     [
         ("health_check;", HealthCheckConfig(HealthKind.TCP, rise=2, fall=3)),
         ("health_check tcp fall=1;", HealthCheckConfig(HealthKind.TCP, rise=2, fall=1)),
         ("health_check uri=/up passes=1 fails=2;", HealthCheckConfig(HealthKind.HTTP, rise=1, fall=2, path="/up")),
+        (
+            "health_check host=shop.example:81 port=81;",
+            HealthCheckConfig(HealthKind.HTTP, rise=2, fall=3, host="shop.example:81", port=81),
+        ),
         ("health_check expect=204;", HealthCheckConfig(HealthKind.HTTP, rise=2, fall=3, expected=((204, 204),))),
     ],
 )
@@ -303,7 +355,7 @@ MISTAKES = [
     ),
     (
         "pool p { server a:1; health_check tcp path=/x; }" + OK,
-        ["1:35: a tcp check knows no path and no status, expected http"],
+        ["1:35: a tcp check knows no path, no status and no host, expected http"],
     ),
     ("pool p { server a:1; health_check rise=2 passes=3; }" + OK, ["1:42: rise is given twice"]),
     (
@@ -324,6 +376,75 @@ MISTAKES = [
     ("proxy_set_header a:b c;" + OK, ['1:18: got "a:b", expected a field name']),
     ('proxy_set_header X "a;\n' + OK, None),
     ("host a { proxy_pass http://b:1; } \x00", ["1:35: got the character U+0000, expected a word, ';', '{' or '}'"]),
+]
+
+
+MISTAKES += [
+    (
+        "pool p { server a:1; policy hash; }" + OK,
+        ["1:29: hash is a word of its own, expected hash KEY; in place of policy"],
+    ),
+    (
+        "pool p { server a:1; hash user; }" + OK,
+        ['1:27: got "user", expected a key with a variable, such as $http_x_user, $cookie_user or $remote_addr'],
+    ),
+    (
+        "pool p { server a:1; hash $http_x consistant; }" + OK,
+        ['1:35: got "consistant", expected one of consistent (did you mean "consistent"?)'],
+    ),
+    (
+        "pool p { server a:1; hash $htp_x; }" + OK,
+        None,
+    ),
+    ("pool p { server a:1; policy random; ip_hash; }" + OK, ['1:37: "ip_hash" is here twice, first on line 1']),
+    (
+        "pool p { server a:1 weigth=2; }" + OK,
+        [
+            '1:21: got "weigth=2", expected one of resolve, weight=, max_conns=, slow_start=, max_fails=, '
+            'fail_timeout=, backup, down (did you mean "weight"?)'
+        ],
+    ),
+    ("pool p { server a:1 weight=2 weight=3; }" + OK, ["1:30: weight is given twice"]),
+    ("pool p { server a:1 backup=yes; }" + OK, None),
+    ("pool p { server a:1 down; }" + OK, ['1:1: the pool "p" needs a server that is not down']),
+    ("pool p { server a:1; sticky learn x; }" + OK, ['1:29: got "learn", expected one of cookie']),
+    (
+        "pool p { server a:1; sticky cookie a=b; }" + OK,
+        ['1:36: got "a=b", expected a name without spaces, quotes, brackets or any of ,;:=/?@'],
+    ),
+    ("pool p { server a:1; queue 0; }" + OK, ['1:28: got "0", expected a whole number from 1 to 1000000']),
+    (
+        "pool p { server a:1; queue 5 timout=1s; }" + OK,
+        ['1:30: got "timout=1s", expected one of timeout= (did you mean "timeout"?)'],
+    ),
+    ("pool p { server a:1; ejection errors=0%; }" + OK, ['1:38: got "0", expected a whole number from 1 to 100']),
+    ("pool p { server a:1; ejection off fails=2; }" + OK, ['1:35: "off" stands alone']),
+    ("host a { return; }", ['1:10: "return" takes 1 or 2 arguments, got 0']),
+    ("host a { return 299; }", ['1:17: got "299", expected a status code that HTTP has, such as 204, 301, 403 or 404']),
+    ("host a { return 301; }", ["1:17: expected the URL that the 301 leads to after it"]),
+    (
+        "host a { return 301 there; }",
+        ['1:21: got "there", expected a URL such as https://$host$request_uri, or a path'],
+    ),
+    (
+        "host a { return 200 $remote_adr; }",
+        ['1:21: there is no variable $remote_adr (did you mean "$remote_addr"?)'],
+    ),
+    (
+        "host a { return 204;\n proxy_pass http://b:1; }",
+        ["2:2: proxy_pass and return exclude each other, the other is on line 1"],
+    ),
+    (
+        "host a { return 204; policy random; }",
+        ['1:22: "policy" belongs where the servers are listed'],
+    ),
+    (
+        "deny 10.0.0.1/8;" + OK,
+        [
+            '1:6: got "10.0.0.1/8", expected all, an address, or a network such as 192.0.2.0/24 with no bit set '
+            "behind the mask"
+        ],
+    ),
 ]
 
 
@@ -409,6 +530,58 @@ def check_mistakes(text: str, error: ConfigError) -> None:
         assert 1 <= mistake.position.line <= len(lines)
         assert 1 <= mistake.position.column <= len(lines[mistake.position.line - 1]) + 1
         assert mistake.message
+
+
+# --- what is odd but can be used -----------------------------------------------------------------------------
+
+WARNINGS = [
+    ("pool p { server a:1; }" + OK, ['1:6: nothing is passed to the pool "p"']),
+    (
+        "host a { proxy_pass http://b:1; location / { return 204; } }",
+        ["1:10: this proxy_pass is shadowed: location / takes all that is left"],
+    ),
+    ("host a { proxy_pass http://b:1; location / { return 204; } location /x { } }", []),
+    (
+        "host a { return 204; location /a//b { return 204; } }",
+        ["1:31: no path is ever like this: they are compared percent-decoded and resolved, as /a/b"],
+    ),
+    (
+        "host a { return 204; location /a%20b { return 204; } }",
+        ["1:31: no path is ever like this: they are compared percent-decoded and resolved, as /a b"],
+    ),
+    (
+        "host a { return 204; location /_proxy/status { return 204; } }",
+        ["1:31: never reached: /_proxy is the proxy's own"],
+    ),
+    ("host a { proxy_pass http://b:1; queue 5; }", ["1:33: without max_conns= on a server nobody ever waits"]),
+    (
+        "host a { proxy_pass http://b:1; ip_hash; slow_start 5s; }",
+        ["1:33: a policy that hashes knows no slow start"],
+    ),
+    (
+        "pool p { server a:1 backup; } host a { proxy_pass http://p; }",
+        ['1:1: the pool "p" has nothing but backups'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), WARNINGS, ids=[text for text, _ in WARNINGS])
+def test_a_warning_has_its_place_too_and_the_file_can_be_used(text: str, expected: list[str]) -> None:
+    warnings = parse_config(text).warnings
+    assert [f"{each.position.line}:{each.position.column}: {each.message}" for each in warnings] == expected
+
+
+def test_a_file_with_mistakes_is_told_its_warnings_as_well() -> None:
+    text = "host a { return 204; location /x/../y { return 204; } location z { return 204; } }"
+    first, second = mistakes_of(text)
+    assert first.startswith("1:31: warning: no path is ever like this")
+    assert second.startswith('1:64: got "z"')
+
+
+def test_the_names_that_must_be_looked_up_are_known_with_their_places() -> None:
+    text = "pool p { server b.example:1 resolve; server 10.0.0.1:1; } host a { proxy_pass http://c.example:1; }"
+    names = [(name, position.column) for name, position in parse_config(text).names]
+    assert names == [("b.example", 17), ("c.example", 79)]
 
 
 def test_deep_nesting_costs_no_stack() -> None:

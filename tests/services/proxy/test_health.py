@@ -30,6 +30,13 @@ def test_an_expected_status_passes(start_upstream: Callable[..., Upstream], stat
     assert (request.method, request.target, request.get("host")) == ("GET", "/up", upstream.address)
 
 
+def test_a_check_may_name_another_host_and_go_to_another_port(start_upstream: Callable[..., Upstream]) -> None:
+    upstream = start_upstream(replying("200 OK"))
+    check = HealthCheckConfig(HealthKind.HTTP, timeout_s=5, host="shop.example", port=upstream.port)
+    assert asyncio.run(probe(Address(upstream.host, 1), check)) is None
+    assert upstream.requests[0].get("host") == "shop.example"
+
+
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "404 Not Found", "500 No"])
 def test_another_status_fails_with_its_number(start_upstream: Callable[..., Upstream], status: str) -> None:
     assert ask(start_upstream(replying(status)), HTTP) == f"the check got status {status[:3]}"

@@ -121,6 +121,33 @@ def test_least_connection_goes_round_among_equals() -> None:
     assert Counter(policy.choose(candidates).name for _ in range(9)) == {"a": 3, "b": 3, "c": 3}
 
 
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=8), st.lists(st.integers(-20, 3), max_size=80))
+def test_least_connection_never_overlooks_a_less_busy_one(weights: list[int], steps: list[int]) -> None:
+    """A negative step ends one of the requests under way, any other begins one."""
+    policy, candidates = LeastConnection(), fakes(*weights)
+    under_way: list[FakeUpstream] = []
+    for step in steps:
+        if step < 0 and under_way:
+            ended = under_way.pop(step % len(under_way))
+            ended.in_flight -= 1
+            policy.note_ended(ended)
+        else:
+            chosen = policy.choose(candidates)
+            assert (chosen.in_flight + 1) / chosen.weight == min((c.in_flight + 1) / c.weight for c in candidates)
+            chosen.in_flight += 1
+            under_way.append(chosen)
+
+
+def test_least_connection_forgets_repetitions_and_those_who_are_no_candidates() -> None:
+    policy, candidates = LeastConnection(), fakes(1, 1, 1)
+    for _ in range(1000):
+        policy.choose(candidates)
+        policy.note_ended(candidates[0])
+        policy.note_ended(FakeUpstream("gone"))
+    assert len(policy._heap) < 100
+    assert policy.choose(candidates[:1]) is candidates[0]
+
+
 def test_random_takes_the_less_busy_of_two_so_the_busiest_is_never_taken() -> None:
     candidates = [FakeUpstream("a", in_flight=9), FakeUpstream("b", in_flight=1), FakeUpstream("c", in_flight=2)]
     policy = RandomOfTwo(random.Random(1))

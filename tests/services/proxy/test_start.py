@@ -25,9 +25,20 @@ def run(*flags: str, **env: str) -> "subprocess.CompletedProcess[str]":
 
 def test_test_config_says_ok(tmp_path: Path) -> None:
     path = tmp_path / "a.conf"
-    path.write_text("host a { proxy_pass http://b:1; }")
+    path.write_text("host a { proxy_pass http://127.0.0.1:1; }")
     done = run("--test-config", str(path))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}: ok\n", "")
+
+
+def test_test_config_warns_of_what_is_odd_and_of_names_nobody_knows(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    path.write_text("pool p {\n  server no.such.name.invalid:80 resolve;\n}\nhost a { return 204; }\n")
+    done = run("--test-config", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    unused, unknown, ok = done.stdout.splitlines()
+    assert unused == f'{path}:1:6: warning: nothing is passed to the pool "p"'
+    assert unknown.startswith(f'{path}:2:10: warning: the name "no.such.name.invalid" can\'t be looked up here: ')
+    assert ok == f"{path}: ok"
 
 
 def test_test_config_names_every_mistake_with_its_place(tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.proxy.config_values import HealthCheckConfig, HealthKind, PolicyName, PoolConfig
+from services.proxy.config_values import (
+    EjectionConfig,
+    HealthCheckConfig,
+    HealthKind,
+    PolicyName,
+    PoolConfig,
+    QueueConfig,
+)
 from services.proxy.upstreams import (
     TRANSITIONS,
     Address,
@@ -187,12 +194,253 @@ def test_without_checks_from_now_on_nobody_waits_for_one() -> None:
     assert at(pool, B).state is State.UP
 
 
+# --- ejection and trial --------------------------------------------------------------------------------------
+
+EJECTING = PoolConfig("p", (), health_check=CHECKED, ejection=EjectionConfig(fails=2, time_s=10), slow_start_s=20)
+
+
+def make_ejecting_pool(*addresses: Address, config: PoolConfig = EJECTING) -> tuple[Pool, list[PoolEvent]]:
+    events: list[PoolEvent] = []
+    pool = Pool(config, events.append)
+    pool.set_members(dict.fromkeys(addresses, Member()), 0.0)
+    return pool, events
+
+
+def break_(pool: Pool, address: Address, times: int = 2, now: float = 1.0) -> None:
+    for _ in range(times):
+        pool.note_broken(at(pool, address), now, "it did not reply in time")
+
+
+def begin(pool: Pool) -> Upstream:
+    """As whoever forwards does."""
+    upstream = pool.choose()
+    assert upstream is not None
+    upstream.in_flight += 1
+    return upstream
+
+
+def end(pool: Pool, upstream: Upstream, now: float) -> None:
+    upstream.in_flight -= 1
+    pool.note_ended(upstream, now)
+
+
+def test_one_whose_requests_fail_in_a_row_is_left_out_for_a_time() -> None:
+    pool, events = make_ejecting_pool(A, B)
+    break_(pool, A)
+    assert (at(pool, A).state, pool.candidates()) == (State.EJECTED, (at(pool, B),))
+    assert events[-1].kind == "ejected"
+    assert events[-1].reason == "2 requests in a row failed: it did not reply in time; for 10 s"
+    assert at(pool, A).ejections == {"failures": 1}
+    pool.tick(10.9)
+    assert at(pool, A).state is State.EJECTED
+    pool.tick(11.0)
+    assert at(pool, A).state is State.TRIAL
+
+
+def test_a_trial_is_one_request_at_a_time_and_a_reply_ends_it_well() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, A)
+    pool.tick(11.0)
+    chosen = [begin(pool) for _ in range(6)]
+    assert chosen.count(at(pool, A)) == 1
+    pool.note_reply(at(pool, A), 200, 12.0, 0.1)
+    end(pool, at(pool, A), 12.1)
+    assert at(pool, A).state is State.UP
+
+
+def test_a_trial_that_nobody_finished_is_free_for_the_next() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, A)
+    pool.tick(11.0)
+    while begin(pool) is not at(pool, A):
+        pass
+    assert at(pool, A) not in pool.candidates()
+    end(pool, at(pool, A), 12.0)  # its client left
+    assert at(pool, A) in pool.candidates()
+    at(pool, A).is_on_trial = True  # a choice that came to nothing
+    pool.tick(12.1)
+    assert at(pool, A) in pool.candidates()
+
+
+def test_a_trial_that_fails_leaves_it_out_for_twice_as_long() -> None:
+    pool, events = make_ejecting_pool(A, B)
+    break_(pool, A)
+    pool.tick(11.0)
+    break_(pool, A, 1, now=11.5)
+    assert at(pool, A).state is State.EJECTED
+    assert events[-1].reason == "its trial request failed: it did not reply in time; for 20 s"
+    pool.tick(31.4)
+    assert at(pool, A).state is State.EJECTED
+    pool.tick(31.5)
+    assert at(pool, A).state is State.TRIAL
+
+
+def test_who_comes_back_starts_slowly() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, A)
+    pool.tick(11.0)
+    pool.note_reply(at(pool, A), 200, 12.0, 0.1)
+    shares = []
+    for now in (12.0, 14.0, 22.0, 30.0, 32.0):
+        pool.tick(now)
+        shares.append(at(pool, A).share)
+    assert shares == [1, 1, 5, 9, 10]
+    assert at(pool, B).share == 10
+
+
+def test_the_last_one_that_is_well_is_never_ejected() -> None:
+    pool, _ = make_ejecting_pool(A)
+    break_(pool, A, 9)
+    assert at(pool, A).state is State.UP
+    pool, _ = make_ejecting_pool(A, B)
+    pool.annotate(at(pool, B), Annotation(is_draining=True))
+    break_(pool, A, 9)
+    assert at(pool, A).state is State.UP
+
+
+def test_no_more_than_a_share_of_the_pool_is_ejected() -> None:
+    addresses = [Address(f"10.0.1.{n}", 80) for n in range(10)]
+    config = PoolConfig("p", (), ejection=EjectionConfig(fails=1, max_percent=30))
+    pool, _ = make_ejecting_pool(*addresses, config=config)
+    for address in addresses:
+        break_(pool, address, 1)
+    assert sum(upstream.state is State.EJECTED for upstream in pool.upstreams) == 3
+
+
+def test_replies_with_5xx_count_only_where_told_to() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    for _ in range(100):
+        pool.note_reply(at(pool, A), 503, 1.0, 0.1)
+    assert at(pool, A).state is State.UP
+    config = PoolConfig("p", (), ejection=EjectionConfig(errors_percent=50, requests=10))
+    pool, events = make_ejecting_pool(A, B, config=config)
+    for _ in range(10):
+        pool.note_reply(at(pool, A), 503, 1.0, 0.1)
+    assert events[-1].reason == "10 of 10 replies had a status of 5xx; for 10 s"
+    assert at(pool, A).ejections == {"errors": 1}
+    pool.tick(20.0)
+    pool.note_reply(at(pool, A), 500, 20.0, 0.1)
+    assert at(pool, A).state is State.EJECTED
+
+
+def test_a_server_s_own_max_fails_and_fail_timeout_hold_for_it() -> None:
+    pool = Pool(EJECTING, lambda _: None)
+    pool.set_members({A: Member(max_fails=1, fail_timeout_s=3), B: Member(max_fails=0), C: Member()}, 0.0)
+    break_(pool, A, 1)
+    break_(pool, B, 50)
+    assert (at(pool, A).state, at(pool, B).state) == (State.EJECTED, State.UP)
+    pool.tick(4.0)
+    assert at(pool, A).state is State.TRIAL
+
+
+def test_one_that_is_ejected_and_fails_its_checks_is_down_and_comes_back_by_them() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, A)
+    fail(pool, A, 3, now=2.0)
+    assert at(pool, A).state is State.DOWN
+    pool.tick(60.0)
+    assert at(pool, A).state is State.DOWN
+    pool.note_pass(at(pool, A), 61.0)
+    pool.note_pass(at(pool, A), 62.0)
+    assert (at(pool, A).state, at(pool, A).share) == (State.UP, 1)
+
+
+# --- slow start ----------------------------------------------------------------------------------------------
+
+
+def test_whoever_is_there_at_the_start_has_its_whole_share_and_later_ones_grow_into_it() -> None:
+    pool, _ = make_ejecting_pool(A)
+    pool.set_members({A: Member(), B: Member(weight=3, slow_start_s=10), C: Member(slow_start_s=0)}, 1.0)
+    pool.note_pass(at(pool, B), 2.0)
+    pool.note_pass(at(pool, C), 2.0)
+    assert [at(pool, address).share for address in (A, B, C)] == [10, 3, 10]
+    pool.tick(7.0)
+    assert at(pool, B).share == 15
+    pool.tick(12.0)
+    assert at(pool, B).share == 30
+    assert not pool._unsettled
+
+
+# --- backups and limits --------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_asked_when_no_other_is_well_before_one_that_drains() -> None:
+    pool, _ = make_pool()
+    pool.set_members({A: Member(), B: Member(), C: Member(is_backup=True)}, 0.0)
+    assert at(pool, C) not in pool.candidates()
+    fail(pool, A, 3)
+    pool.annotate(at(pool, B), Annotation(is_draining=True))
+    assert pool.candidates() == (at(pool, C),)
+
+
+def limited_pool(*limits: int, queue: QueueConfig | None = None) -> Pool:
+    pool = Pool(PoolConfig("p", (), queue=queue), lambda _: None)
+    addresses = [A, B, C][: len(limits)]
+    pool.set_members({a: Member(max_conns=limit) for a, limit in zip(addresses, limits, strict=True)}, 0.0)
+    return pool
+
+
+def test_no_upstream_has_more_under_way_than_it_may() -> None:
+    pool = limited_pool(1, 3)
+    chosen = [begin(pool) for _ in range(4)]
+    assert (chosen.count(at(pool, A)), chosen.count(at(pool, B))) == (1, 3)
+    assert (pool.choose(), pool.is_full()) == (None, True)
+    assert not pool.is_full({at(pool, A), at(pool, B)}), "there is nobody left, full or not"
+    end(pool, at(pool, A), 1.0)
+    assert pool.choose() is at(pool, A)
+
+
+def test_backups_help_out_when_all_others_are_full_but_nobody_who_is_unwell() -> None:
+    pool, _ = make_pool()
+    pool.set_members({A: Member(max_conns=1), B: Member(is_backup=True, max_conns=1), C: Member()}, 0.0)
+    fail(pool, C, 3)
+    assert [begin(pool), begin(pool)] == [at(pool, A), at(pool, B)]
+    assert pool.choose() is None
+
+
+def test_a_place_that_gets_free_goes_to_whoever_waits_longest() -> None:
+    pool = limited_pool(1, queue=QueueConfig(2))
+    first, got = begin(pool), []
+    for name in "ab":
+        ticket = pool.queue.join(0.0)
+        assert ticket is not None
+        ticket.on_place = lambda name=name: got.append((name, begin(pool)))  # type: ignore[misc]
+    assert pool.queue.join(0.0) is None
+    end(pool, first, 1.0)
+    assert got == [("a", first)]
+    pool.set_members({A: Member(max_conns=1), B: Member(max_conns=1)}, 2.0)
+    assert got == [("a", first), ("b", at(pool, B))], "one that comes has a place, too"
+
+
+# --- reports -------------------------------------------------------------------------------------------------
+
+
+def test_what_a_replica_reports_counts_without_what_it_does_for_this_proxy_until_it_is_stale() -> None:
+    pool = Pool(PoolConfig("p", (), PolicyName.LEAST_LOAD), lambda _: None)
+    pool.set_members(dict.fromkeys((A, B), Member()), 0.0)
+    at(pool, A).in_flight = 4
+    pool.annotate(at(pool, A), Annotation(load=5.0))
+    pool.annotate(at(pool, B), Annotation(load=3.0))
+    pool.note_reports(10.0)
+    at(pool, A).in_flight = 0
+    assert (at(pool, A).foreign_load, at(pool, B).foreign_load) == (1, 3)
+    pool.annotate(at(pool, A), Annotation(load=5.0))
+    assert at(pool, A).foreign_load == 1, "the same report says nothing new"
+    assert {pool.choose() for _ in range(4)} == {at(pool, A)}
+    pool.tick(40.0)
+    assert at(pool, A).foreign_load == 1
+    pool.tick(40.1)
+    assert (at(pool, A).foreign_load, at(pool, B).foreign_load) == (None, None)
+    assert {pool.choose() for _ in range(4)} == {at(pool, A), at(pool, B)}
+
+
 class AnyStory(RuleBasedStateMachine):
     """Whatever happens, a pool with members always has a candidate, and never one that is gone."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool, _ = make_pool(A)
+        self.pool = Pool(PoolConfig("p", (), health_check=CHECKED, ejection=EjectionConfig(fails=2)), lambda _: None)
+        self.pool.set_members({A: Member()}, 0.0)
         self.members = {A}
         self.now = 1.0
 
@@ -222,14 +470,38 @@ class AnyStory(RuleBasedStateMachine):
         if (upstream := self.pool.get(address)) is not None:
             upstream.in_flight = count
 
+    @rule(is_reply=st.booleans(), is_seen=st.booleans())
+    def request(self, is_reply: bool, is_seen: bool) -> None:
+        self.now += 1
+        if (upstream := self.pool.choose()) is None:
+            return
+        upstream.in_flight += 1
+        if is_seen and is_reply:
+            self.pool.note_reply(upstream, 200, self.now, 0.1)
+        elif is_seen:
+            self.pool.note_broken(upstream, self.now, "cut")
+        upstream.in_flight -= 1
+        self.pool.note_ended(upstream, self.now)
+
+    @rule(pause_s=st.sampled_from([0.1, 15.0, 400.0]))
+    def wait(self, pause_s: float) -> None:
+        self.now += pause_s
+        self.pool.tick(self.now)
+
+    @invariant()
+    def the_trial_of_nobody_blocks_nobody(self) -> None:
+        for upstream in self.pool.upstreams:
+            assert not upstream.is_on_trial or upstream.state is State.TRIAL
+
     @invariant()
     def somebody_is_there(self) -> None:
         candidates = self.pool.candidates()
         assert bool(candidates) == bool(self.members)
         assert {upstream.address for upstream in candidates} <= self.members
-        fit = [u for u in self.pool.upstreams if u.state is State.UP and not u.annotation.is_draining]
+        fit = {u for u in self.pool.upstreams if u.state is State.UP and not u.annotation.is_draining}
+        trying = {u for u in self.pool.upstreams if u.state is State.TRIAL}
         if fit:
-            assert set(candidates) == set(fit)
+            assert fit <= set(candidates) <= fit | trying
 
 
 TestAnyStory = AnyStory.TestCase
