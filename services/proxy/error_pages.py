@@ -6,7 +6,7 @@ are replaced, escaped for HTML. Programs that prefer JSON never get a page (see 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,14 +14,6 @@ from pathlib import Path
 MAX_PAGE_BYTES = 256 * 1024
 PLACEHOLDERS = ("status", "reason", "message", "source", "code", "request_id")
 _PLACEHOLDER = re.compile(rf"\{{\{{[ \t]*({'|'.join(PLACEHOLDERS)})[ \t]*\}}\}}")
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorPageConfig:
-    """One `error_page` line."""
-
-    statuses: frozenset[int]
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +48,11 @@ class ErrorPages:
 NO_PAGES = ErrorPages({})
 
 
-def load_error_pages(configs: Iterable[ErrorPageConfig], folder: Path) -> ErrorPages:
-    """The pages, their files read; relative paths begin at `folder`. A later line wins. ValueError names the file that
-    can't be read, is too large or is not UTF-8.
-    """
-    pages: dict[int, ErrorPage] = {}
-    for config in configs:
-        page = _load(folder / config.path)
-        pages.update(dict.fromkeys(config.statuses, page))
-    return ErrorPages(pages)
-
-
-def _load(path: Path) -> ErrorPage:
+def load_error_page(path: Path) -> ErrorPage:
+    """The page in the file. ValueError names one that can't be read, is too large or is not UTF-8."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError(f"{path} is no file")
         with path.open("rb") as file:
             content = file.read(MAX_PAGE_BYTES + 1)
     except OSError as error:

@@ -64,9 +64,14 @@ def _draw_id(draw: Draw, bits: int) -> int:
     return draw(bits) or 1  # §3.2.2.3: all zero is invalid
 
 
-def trace_fields(headers: Headers, draw: Draw) -> list[tuple[str, str]]:
-    """The fields for the next hop. `tracestate` passes only beside a valid `traceparent`, and valid itself (§3.3)."""
-    parent, is_continued = next_parent(headers.get_all("traceparent"), draw)
+def trace_fields(headers: Headers, draw: Draw, *, begins: bool = True) -> list[tuple[str, str]]:
+    """The fields for the next hop, in place of the client's. `tracestate` passes only beside a valid `traceparent`,
+    and valid itself (§3.3). Without `begins` a request that has no `traceparent` gets none.
+    """
+    received = headers.get_all("traceparent")
+    if not received and not begins:
+        return []
+    parent, is_continued = next_parent(received, draw)
     fields = [("traceparent", serialize_traceparent(parent))]
     if is_continued and (state := combine_tracestate(headers.get_all("tracestate"))):
         fields.append(("tracestate", state))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from services.proxy.error_pages import (
     MAX_PAGE_BYTES,
     PLACEHOLDERS,
-    ErrorPageConfig,
-    load_error_pages,
+    ErrorPages,
+    load_error_page,
     parse_error_page,
 )
 
@@ -38,21 +38,15 @@ def test_no_value_is_read_as_a_placeholder_or_as_html(value: str) -> None:
     assert page.render(VALUES | {"message": "{{status}}"}) == "<p>{{status}}</p>"
 
 
-def test_pages_are_read_from_the_folder_and_the_last_line_wins(tmp_path: Path) -> None:
-    (tmp_path / "bad.html").write_text("bad {{status}}", encoding="utf-8")
-    (tmp_path / "gone.html").write_text("\ufeffgone", encoding="utf-8")
-    configs = [
-        ErrorPageConfig(frozenset({502, 503}), "bad.html"),
-        ErrorPageConfig(frozenset({503}), str(tmp_path / "gone.html")),
-    ]
-    pages = load_error_pages(configs, tmp_path)
-    (tmp_path / "bad.html").unlink()
-    found = {status: pages.find(status) for status in (502, 503, 504)}
-    assert {status: page.render(VALUES) if page else None for status, page in found.items()} == {
-        502: "bad &lt;status&gt;",
-        503: "gone",
-        504: None,
-    }
+def test_a_page_is_read_once_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "bad.html"
+    path.write_text("\ufeffbad {{status}}", encoding="utf-8")
+    pages = ErrorPages({502: load_error_page(path)})
+    path.unlink()
+    found = pages.find(502)
+    assert found is not None
+    assert found.render(VALUES) == "bad &lt;status&gt;"
+    assert pages.find(503) is None
 
 
 @pytest.mark.parametrize(
@@ -60,13 +54,14 @@ def test_pages_are_read_from_the_folder_and_the_last_line_wins(tmp_path: Path) -
     [(None, "can't be read"), (b"x" * (MAX_PAGE_BYTES + 1), "holds over"), (b"\xff", "is not UTF-8")],
 )
 def test_a_file_that_can_t_be_used_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "page.html"
     if content is not None:
-        (tmp_path / "page.html").write_bytes(content)
+        path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
-        load_error_pages([ErrorPageConfig(frozenset({502}), "page.html")], tmp_path)
+        load_error_page(path)
     assert "page.html" in str(caught.value)
 
 
 def test_a_folder_is_no_page(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="can't be read"):
-        load_error_pages([ErrorPageConfig(frozenset({502}), ".")], tmp_path)
+    with pytest.raises(ValueError, match="is no file"):
+        load_error_page(tmp_path)

@@ -101,3 +101,9 @@ def test_tracestate_passes_beside_a_valid_traceparent_only() -> None:
     assert trace_fields(both, draw) == [("traceparent", own), ("tracestate", "a=1,b=2")]
     for broken in ([("tracestate", "a=1")], [("traceparent", "x"), ("tracestate", "a=1")]):
         assert [name for name, _ in trace_fields(Headers(broken), draw)] == ["traceparent"]
+
+
+def test_where_no_trace_is_to_begin_one_that_came_goes_on_and_a_broken_one_is_mended() -> None:
+    assert trace_fields(Headers([("tracestate", "a=1")]), draw, begins=False) == []
+    assert trace_fields(Headers([("traceparent", GOOD)]), draw, begins=False)[0][1].startswith(f"00-{TRACE}-")
+    assert trace_fields(Headers([("traceparent", "x")]), draw, begins=False)[0][1].startswith("00-0000")
