@@ -68,7 +68,7 @@ class Proxy:
         self._exchanges = ExchangeTable(self._connections)
         self._metrics = ProxyMetrics(lifecycle.metrics, self.pools)
         self._forwarder = Forwarder(self._exchanges, self._metrics)
-        self._gateway = Gateway(self._exchanges, self._tell)
+        self._gateway = Gateway(self._exchanges, self._tell, sticky_key=_sticky_key(settings))
         self._sessions = _load_sessions(settings)
         self._mesh = _make_mesh(settings, self._gateway.on_event)
 
@@ -190,6 +190,11 @@ def _load_sessions(settings: Settings) -> Sessions | None:
     if settings.keys_dir is None or settings.users_file is None:
         return None
     return Sessions(load_key(settings.keys_dir, "session"), UsersFile(settings.users_file), time.time)
+
+
+def _sticky_key(settings: Settings) -> bytes | None:
+    """What signs the cookies of sticky pools; None when keyless: then they last as long as this process."""
+    return None if settings.keys_dir is None else load_key(settings.keys_dir, "session")
 
 
 def _make_mesh(settings: Settings, tell: Publish) -> Mesh | None:
