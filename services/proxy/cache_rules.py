@@ -54,15 +54,23 @@ class RequestTraits:
     max_stale_s: float = 0.0
 
 
+_NO_TRAITS = RequestTraits()
+
+
 def read_traits(headers: Headers) -> RequestTraits:
     """The traits of a request with these fields."""
-    control = parse_cache_control(headers.get_all("cache-control"))
+    lines = headers.get_all("cache-control")
+    is_origin_only = any(name in headers for name in _ORIGIN_ONLY)
+    has_authorization = "authorization" in headers
+    if not lines and "pragma" not in headers:  # nearly all
+        return RequestTraits(is_origin_only, has_authorization) if is_origin_only or has_authorization else _NO_TRAITS
+    control = parse_cache_control(lines)
     # §5.4: Pragma counts only where there is no Cache-Control.
     no_cache = "no-cache" in control or (not control and "no-cache" in headers.tokens("pragma"))
     any_staleness = control.is_plain("max-stale")
     return RequestTraits(
-        is_origin_only=any(name in headers for name in _ORIGIN_ONLY),
-        has_authorization="authorization" in headers,
+        is_origin_only=is_origin_only,
+        has_authorization=has_authorization,
         no_store="no-store" in control,
         no_cache=no_cache,
         only_if_cached="only-if-cached" in control,

@@ -119,6 +119,16 @@ class Features:
     intercepts_errors: bool = False
     tracing: Tracing = Tracing.CONTINUE
 
+    @property
+    def concerns_requests(self) -> bool:
+        """Whether a request is to be looked at before it is forwarded: limits, cache, rewriting."""
+        return bool(self.limits or self.cache is not None or self.rewrites)
+
+    @property
+    def concerns_replies(self) -> bool:
+        """Whether each reply is to be looked at; redirects and cookies are named by `reply_rules.touched`."""
+        return self.cache is not None or self.gzip.is_on or self.intercepts_errors
+
     def limit_keys(self, facts: RequestFacts) -> list[tuple[RateLimitConfig, str]]:
         """The limits with this request's keys, for `RateLimits.admit`."""
         return [(rule.limit, rule.key_for(facts)) for rule in self.limits]

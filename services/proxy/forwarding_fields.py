@@ -1,11 +1,11 @@
 """What the upstream learns about the client: Forwarded, X-Forwarded-For, -Proto, -Host, -Port and X-Real-IP.
 
 From strangers these fields are dropped and written anew; what a trusted hop says in the field of
-`real_ip_header` is continued. A `ClientTrail` lives as long as its client's connection and works the fields out
-again only when the client's own fields change. No sockets.
+`real_ip_header` is continued. What was worked out is kept, for clients come again. No sockets.
 """
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from services.proxy.trusted_hops import MAX_WALK, RealIpField, TrustedHops, parse_hop, parse_hops
 from shared.httpcore.forwarded import (
@@ -19,7 +19,7 @@ from shared.httpcore.forwarded import (
 )
 from shared.httpcore.grammar import HOST
 from shared.httpcore.headers import Headers
-from shared.httpcore.message import HeadFields
+from shared.httpcore.message import Request
 from shared.httpcore.serializing import serialize_fields
 
 # In the order they are sent. Lower-case names are what a plan says of fields that `proxy_set_header` sets.
@@ -32,6 +32,15 @@ FORWARDING_FIELDS = (
     "Forwarded",
 )
 FORWARDING_NAMES = frozenset(name.lower() for name in FORWARDING_FIELDS)
+MAX_KEPT_VIEWS = 4096
+MAX_KEPT_CHARS = 512  # of what a trusted hop said; more is worked out each time
+_X_FIELDS = ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-port")
+_SAID = {
+    RealIpField.FORWARDED: ("forwarded",),
+    RealIpField.X_REAL_IP: ("x-real-ip", *_X_FIELDS),
+    RealIpField.X_FORWARDED_FOR: ("x-forwarded-for", *_X_FIELDS),
+}
+_Key = TypeVar("_Key")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -49,7 +58,7 @@ class _Origin:
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """Who sent a request, and the fields that say so. `client_port` is 0 when a hop did not tell it."""
+    """Who sent a request, and the fields that say so. `client_port` is that which a hop told, else 0."""
 
     client_ip: str
     client_port: int
@@ -69,102 +78,135 @@ class ClientView:
         return made
 
 
-class ClientTrail:
-    """One connection's client, as far as it can be told. `peer_ip` is who connected, or whom PROXY protocol named."""
+class ClientFinder:
+    """Finds out who sent requests. One lives as long as its configuration."""
 
-    __slots__ = ("_last_fields", "_last_view", "_peer", "_scheme", "_trusted", "is_trusted")
+    def __init__(self, trusted: TrustedHops) -> None:
+        self._trusted = trusted
+        self._strangers: dict[tuple[str, str, str], ClientView] = {}
+        # By what trusted hops said as well: their clients come again, too.
+        self._served: dict[tuple[tuple[str, str, str], str], ClientView] = {}
 
-    def __init__(self, peer_ip: str, peer_port: int, scheme: str, trusted: TrustedHops) -> None:
-        self._peer = Node(canonical_address(peer_ip) or peer_ip, peer_port)
-        self._scheme = scheme
+    def view(self, request: Request) -> ClientView:
+        """The view for a request whose `remote_ip` is who connected, or whom PROXY protocol named.
+
+        `client_ip` is then what logs, limits and `$remote_addr` are to show: the caller's to set. With a `client_port`
+        of 0 the connection's own port holds when the peer is the client, and none otherwise.
+        """
+        key = request.remote_ip, request.host, request.scheme
+        view = self._strangers.get(key)
+        if view is not None:
+            return view
+        trail = _Trail(request, self._trusted)
+        if trail.is_trusted:
+            return self._served_view(key, trail)
+        return _keep(self._strangers, key, _view(trail.look()))
+
+    def _served_view(self, key: tuple[str, str, str], trail: "_Trail") -> ClientView:
+        said = trail.said()
+        if len(said) > MAX_KEPT_CHARS:
+            return _view(trail.look())
+        return self._served.get((key, said)) or _keep(self._served, (key, said), _view(trail.look()))
+
+
+def _keep(views: dict[_Key, ClientView], key: _Key, view: ClientView) -> ClientView:
+    if len(views) >= MAX_KEPT_VIEWS:
+        views.clear()
+    views[key] = view
+    return view
+
+
+class _Trail:
+    """One request, as its connection shows it, and as far as we believe it, its fields."""
+
+    def __init__(self, request: Request, trusted: TrustedHops) -> None:
+        self._peer = Node(canonical_address(request.remote_ip) or request.remote_ip, 0)
+        self._scheme = request.scheme
+        self._host = request.host
+        self._request = request
         self._trusted = trusted
         self.is_trusted = trusted.trusts(self._peer.address)
-        self._last_fields: HeadFields | None = None
-        self._last_view: ClientView | None = None
 
-    def view(self, fields: HeadFields) -> ClientView:
-        """The view for a request with these fields; the same object while the client repeats them."""
-        if fields is self._last_fields and self._last_view is not None:
-            return self._last_view
+    def said(self) -> str:
+        """All that `look` goes by of the request's fields, as one text; no field holds a line end."""
+        headers = self._request.headers
+        return "\n".join(["\r".join(headers.get_all(name)) for name in _SAID[self._trusted.field]])
+
+    def look(self) -> _Origin:
+        """What can be told of the client."""
         if not self.is_trusted:
-            origin = self._own(fields.host)
-        elif self._trusted.field is RealIpField.FORWARDED:
-            origin = self._by_forwarded(fields)
-        else:
-            origin = self._by_x_forwarded(fields)
-        self._last_fields, self._last_view = fields, _view(origin)
-        return self._last_view
+            return self._own()
+        headers = self._request.headers
+        return self._by_forwarded(headers) if self._trusted.field is RealIpField.FORWARDED else self._by_x(headers)
 
-    def _own(self, host: str, earlier: str = "") -> _Origin:
+    def _own(self) -> _Origin:
         """As the connection itself shows it."""
-        peer, scheme = self._peer, self._scheme
         return _Origin(
-            client=peer,
-            scheme=scheme,
-            host=host,
-            port=_port_of(host, scheme),
-            trail=_join(earlier, peer.address),
-            forwarded=self._element(host, scheme),
+            client=self._peer,
+            scheme=self._scheme,
+            host=self._host,
+            port=_port_of(self._host, self._scheme),
+            trail=self._peer.address,
+            forwarded=self._element(),
         )
 
-    def _element(self, host: str, scheme: str) -> str:
+    def _element(self) -> str:
         """Our own element of Forwarded. The peer's port is left out: it says nothing to most, and changes always."""
-        node = serialize_node(Node(self._peer.address))
-        return serialize_forwarded(ForwardedElement(for_=node, host=host or None, proto=scheme))
+        return _element(self._peer, self._host, self._scheme)
 
-    def _by_forwarded(self, fields: HeadFields) -> _Origin:
+    def _by_forwarded(self, headers: Headers) -> _Origin:
         """Each hop's element says what it saw; the client's is the one that the farthest trusted hop wrote."""
-        received = ", ".join(fields.headers.get_all("forwarded"))
+        received = ", ".join(headers.get_all("forwarded"))
         parsed = parse_forwarded(received)
         elements = parsed[-MAX_WALK:] if parsed else ()
         hops = [parse_node(element.for_ or "") for element in elements]
         at = self._trusted.walk(hops)
         if at < 0:
-            return self._own(fields.host)
-        client, said = hops[at], elements[at]
-        assert client is not None
-        scheme = _scheme(said.proto) or self._scheme
-        host = _host(said.host) or fields.host
-        chain = [node.address for node in hops[at:] if node is not None]
+            return self._own()
+        chain = [node for node in hops[at:] if node is not None]
+        scheme = _scheme(elements[at].proto) or self._scheme
+        host = _host(elements[at].host) or self._host
         return _Origin(
-            client=client,
+            client=chain[0],
             scheme=scheme,
             host=host,
             port=_port_of(host, scheme),
-            trail=", ".join([*chain, self._peer.address]),
-            forwarded=_join(received, self._element(fields.host, self._scheme)),
+            trail=", ".join([node.address for node in (*chain, self._peer)]),
+            forwarded=f"{received}, {self._element()}",
         )
 
-    def _by_x_forwarded(self, fields: HeadFields) -> _Origin:
+    def _by_x(self, headers: Headers) -> _Origin:
         """A field that is not asked for is not believed, for a hop may have passed it on from its own client: so
         Forwarded is written anew from the hops that were found.
         """
-        headers = fields.headers
-        hops: list[Node | None]
-        if self._trusted.field is RealIpField.X_REAL_IP:
-            node = parse_hop(_single(headers, "x-real-ip"))
-            hops = [node] if node is not None else []
-            earlier = [node.address] if node is not None else []
-        else:
-            earlier = headers.get_all("x-forwarded-for")
-            hops = parse_hops(earlier)
+        said, hops = self._said_hops(headers)
         at = self._trusted.walk(hops)
         chain = [node for node in hops[at:] if node is not None] if at >= 0 else []
         scheme = _scheme(_single(headers, "x-forwarded-proto")) or self._scheme
-        host = _host(_single(headers, "x-forwarded-host")) or fields.host
-        said_port = _single(headers, "x-forwarded-port")
-        seen = [ForwardedElement(for_=serialize_node(Node(node.address))) for node in chain]
-        if seen:
-            seen[0] = ForwardedElement(for_=seen[0].for_, host=host or None, proto=scheme)
-        elements = [*map(serialize_forwarded, seen), self._element(fields.host, self._scheme)]
+        host = _host(_single(headers, "x-forwarded-host")) or self._host
+        port = _single(headers, "x-forwarded-port")
+        elements = [_element(node, *((host, scheme) if node is chain[0] else ())) for node in chain]
         return _Origin(
             client=chain[0] if chain else self._peer,
             scheme=scheme,
             host=host,
-            port=said_port if _is_port(said_port) else _port_of(host, scheme),
-            trail=_join(", ".join(earlier), self._peer.address),
-            forwarded=", ".join(elements),
+            port=port if _is_port(port) else _port_of(host, scheme),
+            trail=", ".join([*said, self._peer.address]),
+            forwarded=", ".join([*elements, self._element()]),
         )
+
+    def _said_hops(self, headers: Headers) -> tuple[list[str], list[Node | None]]:
+        """What the field holds, as text and as addresses."""
+        if self._trusted.field is RealIpField.X_REAL_IP:
+            node = parse_hop(_single(headers, "x-real-ip"))
+            return ([node.address], [node]) if node is not None else ([], [])
+        lines = headers.get_all("x-forwarded-for")
+        return lines, parse_hops(lines)
+
+
+def _element(node: Node, host: str = "", scheme: str = "") -> str:
+    for_ = serialize_node(Node(node.address))
+    return serialize_forwarded(ForwardedElement(for_=for_, host=host or None, proto=scheme or None))
 
 
 def _view(origin: _Origin) -> ClientView:
@@ -172,10 +214,6 @@ def _view(origin: _Origin) -> ClientView:
     values = (origin.trail, origin.scheme, origin.host, origin.port, client.address, origin.forwarded)
     pairs = tuple((name, value) for name, value in zip(FORWARDING_FIELDS, values) if value)
     return ClientView(client.address, client.port, origin.scheme, pairs)
-
-
-def _join(earlier: str, own: str) -> str:
-    return f"{earlier}, {own}" if earlier else own
 
 
 def _single(headers: Headers, name: str) -> str:

@@ -110,7 +110,10 @@ def is_risky(regex: "re.Pattern[str]") -> bool:
 
     A yes may be wrong (`(?:[a-z]+/)*` is harmless), and a no may be as well (`(?:a|a)*`).
     """
-    return _nests(_parser.parse(regex.pattern, regex.flags & ~re.UNICODE), inside=False)
+    try:
+        return _nests(_parser.parse(regex.pattern, regex.flags), inside=False)
+    except RecursionError:  # nested deeper than anybody could read
+        return True
 
 
 def _nests(tree: Any, *, inside: bool) -> bool:

@@ -5,6 +5,7 @@ cookie, a field) is a template of the configuration; that a refused request gets
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -56,7 +57,8 @@ class RateZone:
 
     def __init__(self, config: RateZoneConfig) -> None:
         self.config = config
-        self._due: dict[str, float] = {}  # the key asked longest ago comes first
+        # The key asked longest ago comes first. A plain dict would step over all that were deleted to find it.
+        self._due: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._due)
@@ -87,7 +89,7 @@ class RateZone:
             del self._due[oldest]
 
     def _forget_oldest(self) -> None:
-        del self._due[next(iter(self._due))]
+        self._due.popitem(last=False)
 
 
 class RateLimits:

@@ -214,6 +214,8 @@ def _describes_content(name: str) -> bool:
 
 def _client_has_it(stored: StoredReply, query: CacheQuery) -> bool:
     """Entity tags compare weakly here; what has none is matched by none, what has no date is newer than any."""
+    if "if-none-match" not in query.headers and "if-modified-since" not in query.headers:  # nearly always
+        return False
     modified = parse_http_date(stored.header("last-modified") or "")
     validators = Validators((stored.etag or "").removeprefix("W/"), _NEVER if modified is None else modified)
     return evaluate_preconditions(query.method, query.headers, validators) is Precondition.NOT_MODIFIED

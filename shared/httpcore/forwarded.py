@@ -5,6 +5,7 @@ Whom to believe is not decided here: a proxy's rules of trust are its own.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from shared.httpcore.grammar import WRITABLE_NAME
@@ -16,6 +17,7 @@ _PAIR = re.compile(
 )
 # What stands between pairs. Deliberate: white space around ";" is let pass, as many proxies write it.
 _GAP = re.compile(r"[ \t]*+(?:[;,][ \t;,]*+|\Z)")
+_MAX_ADDRESS = 45  # characters: IPv6 with its last part written as IPv4
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 # §6: node = nodename [ ":" node-port ]
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15}))(?::(?:([0-9]{1,5})|_[A-Za-z0-9._-]++))?")
@@ -111,6 +113,11 @@ def canonical_address(text: str) -> str | None:
 
     IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, as dual-stack sockets name IPv4 clients) is IPv4.
     """
+    return _canonical(text) if len(text) <= _MAX_ADDRESS else None
+
+
+@lru_cache(maxsize=4096)  # the same clients and hops come again
+def _canonical(text: str) -> str | None:
     if "%" in text:  # a zone means something on one machine only
         return None
     try:

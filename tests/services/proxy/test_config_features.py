@@ -50,6 +50,8 @@ def facts(remote_ip: str = "9.9.9.9", *lines: str) -> RequestFacts:
 def test_without_words_nothing_is_done_but_what_nginx_does_as_well() -> None:
     features = features_of()
     assert features == Features(reply_rules=features.reply_rules)
+    assert not features.concerns_requests
+    assert not features.concerns_replies
     [default] = features.reply_rules.redirects
     assert isinstance(default, DefaultRedirect)
     assert config_of().features.hops == TrustedHops()
@@ -141,6 +143,22 @@ def test_gzip_pages_and_traces(tmp_path: Path) -> None:
     assert (outer.intercepts_errors, outer.tracing) == (True, Tracing.START)
     assert [outer.pages.find(status) is not None for status in (404, 500, 502)] == [False, True, True]
     assert [inner.pages.find(status) is not None for status in (404, 500, 502)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("word", "requests", "replies"),
+    [
+        ("limit_req zone=z;", True, False),
+        ("rewrite ^/x /y break;", True, False),
+        ("proxy_cache on;", True, True),
+        ("gzip on;", False, True),
+        ("proxy_intercept_errors on;", False, True),
+        ("proxy_redirect off;", False, False),
+    ],
+)
+def test_what_has_to_be_looked_at_is_known_beforehand(word: str, requests: bool, replies: bool) -> None:
+    features = features_of(word, file="limit_req_zone $remote_addr zone=z:1m rate=1r/s;")
+    assert (features.concerns_requests, features.concerns_replies) == (requests, replies)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,16 @@ from ipaddress import ip_network
 
 import pytest
 
-from services.proxy.forwarding_fields import FORWARDING_FIELDS, FORWARDING_NAMES, ClientTrail, ClientView
+from services.proxy.forwarding_fields import (
+    FORWARDING_FIELDS,
+    FORWARDING_NAMES,
+    MAX_KEPT_CHARS,
+    MAX_KEPT_VIEWS,
+    ClientFinder,
+    ClientView,
+)
 from services.proxy.trusted_hops import RealIpField, TrustedHops
-from shared.httpcore.message import HeadFields
+from shared.httpcore.message import Request
 
 OURS = (ip_network("10.0.0.0/8"),)
 FORGED = (
@@ -19,10 +26,10 @@ FORGED = (
 )
 
 
-def fields_of(*lines: str, host: str = "shop.example") -> HeadFields:
-    fields = HeadFields("".join(f"{line}\r\n" for line in lines).encode("latin-1"), 1)
-    fields.host = host
-    return fields
+def request_of(*lines: str, peer: str = "10.0.0.1", host: str = "shop.example", scheme: str = "http") -> Request:
+    request = Request("GET", "/", 1, "".join(f"{line}\r\n" for line in lines).encode("latin-1"))
+    request.remote_ip, request.remote_port, request.host, request.scheme = peer, 555, host, scheme
+    return request
 
 
 def view_of(
@@ -32,7 +39,8 @@ def view_of(
     field: RealIpField = RealIpField.X_FORWARDED_FOR,
     scheme: str = "http",
 ) -> ClientView:
-    return ClientTrail(peer, 555, scheme, TrustedHops(OURS, field)).view(fields_of(*lines, host=host))
+    request = request_of(*lines, peer=peer, host=host, scheme=scheme)
+    return ClientFinder(TrustedHops(OURS, field)).view(request)
 
 
 def table(view: ClientView) -> dict[str, str]:
@@ -42,7 +50,7 @@ def table(view: ClientView) -> dict[str, str]:
 def test_what_a_stranger_says_is_replaced_whichever_field_is_believed() -> None:
     for field in RealIpField:
         view = view_of(*FORGED, peer="9.9.9.9", field=field)
-        assert (view.client_ip, view.client_port, view.scheme) == ("9.9.9.9", 555, "http")
+        assert (view.client_ip, view.client_port, view.scheme) == ("9.9.9.9", 0, "http")
         assert list(view.pairs) == [
             ("X-Forwarded-For", "9.9.9.9"),
             ("X-Forwarded-Proto", "http"),
@@ -148,13 +156,37 @@ def test_an_ipv6_client_is_in_brackets_where_a_node_stands_and_an_ipv4_one_is_no
     assert table(view_of("X-Forwarded-For: 9.9.9.9", peer="::ffff:10.0.0.1"))["X-Real-IP"] == "9.9.9.9"
 
 
-def test_a_client_that_repeats_its_fields_costs_nothing_and_one_that_changes_them_is_seen() -> None:
-    trail = ClientTrail("10.0.0.1", 1, "http", TrustedHops(OURS))
-    first, second = fields_of("X-Forwarded-For: 9.9.9.9"), fields_of("X-Forwarded-For: 8.8.8.8")
-    view = trail.view(first)
-    assert trail.view(first) is view
-    assert trail.view(second).client_ip == "8.8.8.8"
-    assert trail.view(first).client_ip == "9.9.9.9"
+def test_a_stranger_is_looked_at_once_for_each_host_and_a_trusted_hop_for_what_it_says() -> None:
+    finder = ClientFinder(TrustedHops(OURS))
+    view = finder.view(request_of(peer="9.9.9.9"))
+    assert finder.view(request_of(*FORGED, peer="9.9.9.9")) is view
+    assert table(finder.view(request_of(peer="9.9.9.9", host="b")))["X-Forwarded-Host"] == "b"
+    assert table(finder.view(request_of(peer="9.9.9.9", scheme="https")))["X-Forwarded-Proto"] == "https"
+    for client in ("9.9.9.9", "8.8.8.8", "9.9.9.9"):
+        served = request_of(f"X-Forwarded-For: {client}", "X-Forwarded-Proto: https")
+        assert finder.view(served).client_ip == client
+        assert finder.view(served) is finder.view(request_of(*(f"{n}: {v}" for n, v in served.headers)))
+
+
+@pytest.mark.parametrize("field", RealIpField)
+def test_everything_that_a_hop_says_and_that_counts_makes_another_view(field: RealIpField) -> None:
+    finder = ClientFinder(TrustedHops(OURS, field))
+    plain = finder.view(request_of())
+    seen = [finder.view(request_of(line)).pairs for line in FORGED]
+    fresh = [ClientFinder(TrustedHops(OURS, field)).view(request_of(line)).pairs for line in FORGED]
+    assert seen == fresh
+    assert len({plain.pairs, *seen}) > 1
+    two = request_of("X-Forwarded-For: 9.9.9.9", "X-Forwarded-For: 10.0.0.9")
+    assert finder.view(two).pairs == ClientFinder(TrustedHops(OURS, field)).view(two).pairs
+
+
+def test_what_is_kept_is_bounded() -> None:
+    finder = ClientFinder(TrustedHops(OURS))
+    for number in range(MAX_KEPT_VIEWS + 10):
+        finder.view(request_of(peer="9.9.9.9", host=str(number)))
+        finder.view(request_of(f"X-Forwarded-For: 1.1.{number // 256}.{number % 256}"))
+    finder.view(request_of("X-Forwarded-For: 1.1.1.1," + " " * MAX_KEPT_CHARS + "9.9.9.9"))
+    assert (len(finder._strangers), len(finder._served)) == (10, 10)
 
 
 def test_lines_leave_out_what_proxy_set_header_sets() -> None:
