@@ -63,6 +63,7 @@ class ClientView:
     client_ip: str
     client_port: int
     scheme: str
+    site: str  # what the client asked for, as far as we believe it: `https://shop.example`
     pairs: tuple[tuple[str, str], ...]
     _lines: dict[frozenset[str], bytes] = field(default_factory=dict, compare=False, repr=False)
 
@@ -213,7 +214,7 @@ def _view(origin: _Origin) -> ClientView:
     client = origin.client
     values = (origin.trail, origin.scheme, origin.host, origin.port, client.address, origin.forwarded)
     pairs = tuple((name, value) for name, value in zip(FORWARDING_FIELDS, values) if value)
-    return ClientView(client.address, client.port, origin.scheme, pairs)
+    return ClientView(client.address, client.port, origin.scheme, f"{origin.scheme}://{origin.host}", pairs)
 
 
 def _single(headers: Headers, name: str) -> str:

@@ -36,7 +36,11 @@ _NEVER = 2**62  # a time that no date reaches
 
 @dataclass(frozen=True, slots=True)
 class CacheQuery:
-    """A request as the cache sees it. `site` is what the client asked for, `https://host:port`."""
+    """A request as the cache sees it. `site` is what the client asked for, `https://host:port`.
+
+    `place` is whatever else the reply may depend on without `Vary` saying so: the Host that a trusted hop sent, when it
+    speaks of another site in X-Forwarded-Host.
+    """
 
     method: str
     site: str
@@ -44,11 +48,16 @@ class CacheQuery:
     headers: Headers
     traits: RequestTraits
     has_body: bool = False
+    place: str = ""
 
     @property
     def key(self) -> str:
         """§2: the target URI; HEAD is answered from what GET left."""
-        return self.site + self.target
+        return self.key_of(self.target)
+
+    def key_of(self, target: str) -> str:
+        """The key of another target of the same site."""
+        return f"{self.place}{self.site}{target}"
 
 
 class Verdict(Enum):
@@ -156,12 +165,19 @@ class ReplyCache:
         """§4.4: what a write has made untrue is forgotten, whoever did it; how many replies."""
         count = 0
         for target in invalidated_targets(query.method, query.site, query.target, reply):
-            count += self._discard(query.site + target, list(self._variants.get(query.site + target, ())))
+            key = query.key_of(target)
+            count += self._discard(key, list(self._variants.get(key, ())))
         return count
 
     def forget(self, query: CacheQuery) -> None:
         """Nothing stored answers this request any more."""
         self._discard(query.key, [each for each in self._variants.get(query.key, ()) if is_match(each, query.headers)])
+
+    def resize(self, max_bytes: int, max_reply_bytes: int) -> None:
+        """Other bounds, from now on."""
+        self.max_bytes = max_bytes
+        self.max_reply_bytes = min(max_reply_bytes, max_bytes)
+        self._make_room()
 
     def clear(self) -> None:
         """Nothing is stored: after a reload the same URL may lead elsewhere."""

@@ -74,17 +74,12 @@ class RouteTable:
         BadPathError when the path has no normal form.
         """
         found = self.find_host(host)
-        if found is None:
-            return NoRoute(is_host_known=False)
-        name, locations = found
-        path = normalize_path(raw_path)
-        location = locations.find(path)
-        if location is None:
-            return NoRoute(is_host_known=True)
-        if location.prefix == path + "/" and not location.is_exact:
-            # Never the path as received: `//api` would become a Location that names another host.
-            return SlashRedirect(escape_path(location.prefix))
-        return Route(name, locations.host, location, path)
+        return NoRoute(is_host_known=False) if found is None else _find_in(*found, normalize_path(raw_path))
+
+    def find_normal(self, host: str, path: str) -> Decision:
+        """As `find`, for a path in normal form."""
+        found = self.find_host(host)
+        return NoRoute(is_host_known=False) if found is None else _find_in(*found, path)
 
     def find_host(self, host: str) -> "tuple[str, _Locations] | None":
         """The rule for a Host value: the exact name, else the longest wildcard, else `*`."""
@@ -98,6 +93,16 @@ class RouteTable:
                 if (wildcard := self._wildcard.get(suffix)) is not None:
                     return wildcard
         return self._rest
+
+
+def _find_in(name: str, locations: "_Locations", path: str) -> Decision:
+    location = locations.find(path)
+    if location is None:
+        return NoRoute(is_host_known=True)
+    if location.prefix == path + "/" and not location.is_exact:
+        # Never the path as received: `//api` would become a Location that names another host.
+        return SlashRedirect(escape_path(location.prefix))
+    return Route(name, locations.host, location, path)
 
 
 class _Locations:
