@@ -4,6 +4,7 @@ From strangers these fields are dropped and written anew; what a trusted hop say
 `real_ip_header` is continued. What was worked out is kept, for clients come again. No sockets.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -49,6 +50,7 @@ class _Origin:
     """What the client's side looked like from outside: who, by which scheme, to which host and port."""
 
     client: Node
+    peer: str
     scheme: str
     host: str
     port: str
@@ -64,7 +66,9 @@ class ClientView:
     client_port: int
     scheme: str
     site: str  # what the client asked for, as far as we believe it: `https://shop.example`
+    peer_ip: str  # who connected: the client, or a hop that speaks for it
     pairs: tuple[tuple[str, str], ...]
+    by_name: Mapping[str, str]  # the same by the names of FORWARDING_FIELDS
     _lines: dict[frozenset[str], bytes] = field(default_factory=dict, compare=False, repr=False)
 
     def lines(self, omitted: frozenset[str] = frozenset()) -> bytes:
@@ -144,6 +148,7 @@ class _Trail:
         """As the connection itself shows it."""
         return _Origin(
             client=self._peer,
+            peer=self._peer.address,
             scheme=self._scheme,
             host=self._host,
             port=_port_of(self._host, self._scheme),
@@ -169,6 +174,7 @@ class _Trail:
         host = _host(elements[at].host) or self._host
         return _Origin(
             client=chain[0],
+            peer=self._peer.address,
             scheme=scheme,
             host=host,
             port=_port_of(host, scheme),
@@ -189,6 +195,7 @@ class _Trail:
         elements = [_element(node, *((host, scheme) if node is chain[0] else ())) for node in chain]
         return _Origin(
             client=chain[0] if chain else self._peer,
+            peer=self._peer.address,
             scheme=scheme,
             host=host,
             port=port if _is_port(port) else _port_of(host, scheme),
@@ -213,8 +220,10 @@ def _element(node: Node, host: str = "", scheme: str = "") -> str:
 def _view(origin: _Origin) -> ClientView:
     client = origin.client
     values = (origin.trail, origin.scheme, origin.host, origin.port, client.address, origin.forwarded)
-    pairs = tuple((name, value) for name, value in zip(FORWARDING_FIELDS, values) if value)
-    return ClientView(client.address, client.port, origin.scheme, f"{origin.scheme}://{origin.host}", pairs)
+    by_name = dict(zip(FORWARDING_FIELDS, values))
+    pairs = tuple((name, value) for name, value in by_name.items() if value)
+    site = f"{origin.scheme}://{origin.host}"
+    return ClientView(client.address, client.port, origin.scheme, site, origin.peer, pairs, by_name)
 
 
 def _single(headers: Headers, name: str) -> str:

@@ -13,20 +13,22 @@ from shared.httpcore.headers import HOP_BY_HOP, Headers, without_hop_by_hop
 from shared.httpcore.message import Request
 
 # Deliberate: X-Forwarded-For and Forwarded that a client sends are not believed, so they are replaced rather than
-# continued. Behind another proxy, `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;` continues them.
+# continued, unless it is a trusted hop (`forwarding_fields`).
 OWN_FIELDS: tuple[tuple[str, Template], ...] = tuple(
     (name, parse_template(text))
     for name, text in (
         ("Host", "$http_host"),
-        ("X-Forwarded-For", "$remote_addr"),
-        ("X-Forwarded-Proto", "$scheme"),
-        ("X-Forwarded-Host", "$http_host"),
+        ("X-Forwarded-For", "$forwarded_for"),
+        ("X-Forwarded-Proto", "$forwarded_proto"),
+        ("X-Forwarded-Host", "$forwarded_host"),
+        ("X-Forwarded-Port", "$forwarded_port"),
         ("X-Real-IP", "$remote_addr"),
+        ("Forwarded", "$forwarded"),
         ("X-Request-Id", "$request_id"),
     )
 )
 # RFC 9110 §10.1.1: Expect is answered here, by the 100 (Continue) that comes when the body is wanted.
-NEVER_FORWARDED = HOP_BY_HOP | {"expect", "forwarded"}
+NEVER_FORWARDED = HOP_BY_HOP | {"expect"}
 # Date, Content-Length and X-Request-Id are written by our own server.
 NEVER_RETURNED = HOP_BY_HOP | {"content-length", "date", "x-request-id"}
 TUNNEL_PROTOCOL = "websocket"

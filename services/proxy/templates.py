@@ -8,15 +8,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.proxy.forwarding_fields import ClientFinder, ClientView
+from services.proxy.trusted_hops import TrustedHops
 from shared.httpcore.message import Request
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What variables are rendered from: the client's request, and the `host:port` of its upstream."""
+    """What variables are rendered from: the client's request, and the `host:port` of its upstream.
+
+    `view` says who the client is behind trusted hops; None: nobody's word counts.
+    """
 
     request: Request
     upstream: str
+    view: ClientView | None = None
 
 
 class TemplateError(ValueError):
@@ -40,7 +46,15 @@ def host_name(host: str) -> str:
 
 def _proxy_add_x_forwarded_for(facts: RequestFacts) -> str:
     earlier = facts.request.headers.get_all("x-forwarded-for")
-    return ", ".join([*earlier, facts.request.remote_ip])
+    return ", ".join([*earlier, facts.view.peer_ip if facts.view is not None else facts.request.remote_ip])
+
+
+_STRANGERS = ClientFinder(TrustedHops())
+
+
+def _forwarding(field_name: str) -> Render:
+    """What a field of `forwarding_fields` holds."""
+    return lambda facts: (facts.view or _STRANGERS.view(facts.request)).by_name[field_name]
 
 
 def _argument(query: str, prefix: str) -> str:
@@ -58,6 +72,12 @@ def _uri(facts: RequestFacts) -> str:
 VARIABLES: dict[str, Render] = {
     "host": _host,
     "remote_addr": lambda facts: facts.request.remote_ip,
+    "realip_remote_addr": lambda facts: facts.view.peer_ip if facts.view is not None else facts.request.remote_ip,
+    "forwarded": _forwarding("Forwarded"),
+    "forwarded_for": _forwarding("X-Forwarded-For"),
+    "forwarded_host": _forwarding("X-Forwarded-Host"),
+    "forwarded_port": _forwarding("X-Forwarded-Port"),
+    "forwarded_proto": _forwarding("X-Forwarded-Proto"),
     "remote_port": lambda facts: str(facts.request.remote_port),
     "proxy_add_x_forwarded_for": _proxy_add_x_forwarded_for,
     "proxy_host": lambda facts: facts.upstream,
