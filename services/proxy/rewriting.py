@@ -15,20 +15,22 @@ from shared.httpcore.serializing import serialize_field
 
 REQUEST_ID_FIELD = "X-Request-Id"
 # Deliberate: X-Forwarded-For and Forwarded that a client sends are not believed, so they are replaced rather than
-# continued. Behind another proxy, `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;` continues them.
+# continued, unless it is a trusted hop (`forwarding_fields`).
 OWN_FIELDS: tuple[tuple[str, Template], ...] = tuple(
     (name, parse_template(text))
     for name, text in (
         ("Host", "$http_host"),
-        ("X-Forwarded-For", "$remote_addr"),
-        ("X-Forwarded-Proto", "$scheme"),
-        ("X-Forwarded-Host", "$http_host"),
+        ("X-Forwarded-For", "$forwarded_for"),
+        ("X-Forwarded-Proto", "$forwarded_proto"),
+        ("X-Forwarded-Host", "$forwarded_host"),
+        ("X-Forwarded-Port", "$forwarded_port"),
         ("X-Real-IP", "$remote_addr"),
+        ("Forwarded", "$forwarded"),
         (REQUEST_ID_FIELD, "$request_id"),
     )
 )
 # RFC 9110 §10.1.1: Expect is answered here, by the 100 (Continue) that comes when the body is wanted.
-NEVER_FORWARDED = HOP_BY_HOP | {"expect", "forwarded"}
+NEVER_FORWARDED = HOP_BY_HOP | {"expect"}
 TUNNEL_PROTOCOL = "websocket"
 UPGRADE_FIELDS = f"Connection: Upgrade\r\nUpgrade: {TUNNEL_PROTOCOL}\r\n"  # what asks the upstream to switch
 
