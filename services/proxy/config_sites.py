@@ -128,7 +128,7 @@ class SiteReader:
             uri=target.uri,
             authorization=target.authorization,
             settings=settings,
-            headers=make_header_plan(settings.set_headers),
+            headers=make_header_plan(settings.set_headers, tracing=settings.features.tracing),
             line=line,
             answer=target.answer,
             features=self._features.prepare(settings.features, target.pool, prefix, target.uri),

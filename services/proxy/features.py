@@ -164,7 +164,7 @@ class WholeFileFeatures:
 
     def expects_proxy_header(self, peer_ip: str) -> bool:
         """Whether a connection from there must begin with a PROXY header; from anybody else none is looked for."""
-        return TrustedHops(self.proxy_protocol_from).trusts(peer_ip)
+        return bool(self.proxy_protocol_from) and TrustedHops(self.proxy_protocol_from).trusts(peer_ip)
 
 
 def join_hops(

@@ -40,6 +40,11 @@ class Taken:
     conditions: Pairs = ()
     waits_for: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the request is just forwarded."""
+        return self.response is None and self.work is None and not self.delay_s
+
 
 _FORWARD = Taken()
 
@@ -49,17 +54,22 @@ class Intake:
 
     def __init__(self) -> None:
         size = PLAIN_FILE.cache_size
+        self._whole = PLAIN_FILE
         self.limits = RateLimits()
         self.store = CacheStore(ReplyCache(size.max_bytes, size.max_reply_bytes))
         self._finder: ClientFinder | None = None  # None: nobody's word counts
 
     def apply(self, config: ProxyConfig) -> None:
         """This configuration is in force. Rates go on; the cache is emptied, for a URL may lead elsewhere now."""
-        features = config.features
+        features = self._whole = config.features
         self._finder = ClientFinder(features.hops) if features.hops.networks else None
         self.limits.apply(features.rate_zones)
         self.store.replies.clear()
         self.store.replies.resize(features.cache_size.max_bytes, features.cache_size.max_reply_bytes)
+
+    def expects_proxy_header(self, peer_ip: str) -> bool:
+        """Whether a connection from there must begin with a PROXY header."""
+        return self._whole.expects_proxy_header(peer_ip)
 
     def identify(self, request: Request) -> None:
         """Who sent it: from now on the request says so, too. A hook, called before anybody asks for its address."""

@@ -22,15 +22,19 @@ from shared.httpcore.message import Request
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
-    """Where a request goes. `target` is the request-target for the upstream; with `redirect_status` the client is sent
-    to `redirect_location` instead.
-    """
+class Redirect:
+    """The client is sent elsewhere, by a line that says `redirect` or `permanent`."""
 
-    decision: Decision | None
+    status: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Where a request goes. `target` is the request-target for the upstream."""
+
+    decision: Decision
     target: str = ""
-    redirect_status: int = 0
-    redirect_location: str = ""
 
 
 def has_rewrites(host: HostConfig) -> bool:
@@ -38,7 +42,7 @@ def has_rewrites(host: HostConfig) -> bool:
     return bool(host.rewrites) or any(location.features.rewrites for location in host.locations)
 
 
-def find_route(table: RouteTable, request: Request) -> Routed:
+def find_route(table: RouteTable, request: Request) -> Routed | Redirect:
     """The rule that takes the request once all lines have been heeded. BadPathError as `RouteTable.find`; HttpError 500
     when the lines send it round in circles.
     """
@@ -49,7 +53,7 @@ def find_route(table: RouteTable, request: Request) -> Routed:
     for _ in range(MAX_SEARCHES + 1):
         if last is not None:
             if last.redirect_status:
-                return Routed(None, "", last.redirect_status, last.redirect_location)
+                return Redirect(last.redirect_status, last.redirect_location)
             path, query = last.path, last.query
         decision = table.find_normal(request.host, path)
         if not isinstance(decision, Route):

@@ -172,6 +172,11 @@ def serialize_proxy_v2(source: Endpoint | None, destination: Endpoint | None, *,
     return header[:-4] + crc32c(header).to_bytes(4, "big") if checksum else header
 
 
+def serialize_proxy_header(version: int, source: Endpoint | None = None, destination: Endpoint | None = None) -> bytes:
+    """The header in version 1 or 2; without ends it speaks for the sender itself. ValueError for what is no address."""
+    return (serialize_proxy_v1 if version == 1 else serialize_proxy_v2)(source, destination)
+
+
 def _same_family(*ends: Endpoint) -> list[IPv4Address | IPv6Address]:
     """Both as they are, or IPv4 mapped into IPv6 when only one of them is IPv4; a header has one family."""
     addresses = [ip_address(end.address) for end in ends]

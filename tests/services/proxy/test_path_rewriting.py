@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.proxy.path_rewriting import Flag, Rewritten, parse_path_rule, rewrite_path
-from services.proxy.routing import BadPathError, normalize_path
+from services.proxy.routing import BadPathError, normalize_path, tidy_path
 from services.proxy.templates import RequestFacts
 from shared.httpcore.message import Request
 
@@ -119,7 +119,9 @@ PATHS = st.text(max_size=30).map(lambda text: "/" + text.encode("utf-8", "ignore
 @given(PATHS, st.text(max_size=20), st.sampled_from([flag.value for flag in Flag]))
 def test_whatever_comes_in_what_goes_out_can_be_sent_and_is_normal(path: str, query: str, flag: str) -> None:
     try:
-        result = rewrite(path, ("(?s)^/(.*)$", "/new/$1?v=$1", flag), query=query.encode("utf-8", "ignore").decode())
+        result = rewrite(
+            tidy_path(path), ("(?s)^/(.*)$", "/new/$1?v=$1", flag), query=query.encode("utf-8", "ignore").decode()
+        )
     except BadPathError:
         return
     assert result is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from services.proxy.config_file import parse_config
-from services.proxy.rewritten_routes import Routed, find_route, has_rewrites
+from services.proxy.rewritten_routes import Redirect, Routed, find_route, has_rewrites
 from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request
@@ -58,8 +58,8 @@ def test_where_a_request_goes(target: str, prefix: str, upstream_s: str) -> None
 
 
 def test_redirects_end_it() -> None:
-    assert route("/gone?x") == Routed(None, "", 301, "https://other.example/gone?x")
-    assert route("/leave/a?x") == Routed(None, "", 302, "/landing")
+    assert route("/gone?x") == Redirect(301, "https://other.example/gone?x")
+    assert route("/leave/a?x") == Redirect(302, "/landing")
 
 
 def test_going_round_in_circles_ends() -> None:
