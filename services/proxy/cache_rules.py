@@ -153,8 +153,10 @@ def storable(
         return None
     always_revalidate = "no-cache" in control
     lifetime_s = _lifetime_s(reply, control, settings)
+    stale_if_error_s = _stale_if_error_s(control, settings)
     has_validator = "etag" in headers or "last-modified" in headers
-    if not has_validator and (lifetime_s is None or lifetime_s <= 0 or always_revalidate):
+    may_be_used_stale = stale_if_error_s > 0 and not _must_revalidate(control)
+    if not has_validator and (always_revalidate or not (lifetime_s or may_be_used_stale)):
         return None
     if lifetime_s is None and not always_revalidate:  # it says nothing, and nothing is guessed
         return None
@@ -168,7 +170,7 @@ def storable(
         lifetime_s=lifetime_s or 0.0,
         must_revalidate=_must_revalidate(control),
         always_revalidate=always_revalidate,
-        stale_if_error_s=_stale_if_error_s(control, settings),
+        stale_if_error_s=stale_if_error_s,
     )
 
 
