@@ -69,10 +69,13 @@ def test_a_head_that_breaks_a_rule_is_refused_each_time(name: str) -> None:
         assert (caught.value.status, caught.value.code) == (502, "bad_reply")
 
 
-def test_what_comes_before_the_id_is_at_hand_when_nothing_is_to_be_added() -> None:
+def test_what_passes_is_at_hand_and_whether_a_date_is_to_be_added() -> None:
     head = read(b"HTTP/1.1 200 Fine\r\nDate: x\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n")
-    assert head.whole == b"HTTP/1.1 200 Fine\r\nDate: x\r\nContent-Length: 2\r\nX-Request-Id: "
-    assert read(b"HTTP/1.1 200 Fine\r\nContent-Length: 2\r\n\r\n").whole is None, "the date is to be added"
+    assert head.passed == b"HTTP/1.1 200 Fine\r\nDate: x\r\nContent-Length: 2\r\n"
+    assert (head.start, head.field_lines) == (b"HTTP/1.1 200 Fine\r\n", b"Date: x\r\nContent-Length: 2\r\n")
+    assert head.has_date
+    assert read(b"HTTP/1.1 200 Fine\r\ndATE:x\r\n\r\n").has_date
+    assert not read(b"HTTP/1.1 200 Fine\r\nX-Date: x\r\nConnection: date\r\nDate: x\r\n\r\n").has_date
 
 
 @pytest.mark.parametrize(
