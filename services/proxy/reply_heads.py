@@ -7,10 +7,8 @@ from services.proxy.field_lines import without_names
 from services.proxy.rewriting import TUNNEL_PROTOCOL
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.grammar import make_field_finder
-from shared.httpcore.headers import HOP_BY_HOP
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.parsing import HEAD_END, ResponseHead, find_head_end
-from shared.httpcore.serializing import BODILESS
 
 REQUEST_ID_START = b"X-Request-Id: "
 PASSED_HEAD = b"%bX-Request-Id: %b\r\n\r\n"  # of what passed and the request's id
@@ -18,35 +16,34 @@ MAX_KEPT_HEADS = 256
 MAX_KEPT_BYTES = 1024  # of one head: what is longer does not repeat
 
 _DATE = make_field_finder(["date"])
-# A Connection field that names nothing else asks for no line to be dropped that is not set apart anyway.
-_HARMLESS_OPTIONS = frozenset(name.encode("ascii") for name in HOP_BY_HOP | {"content-length", "x-request-id", ""})
 
 
 class ReplyHead(ResponseHead):
     """One head: what it decides, and what of it passes."""
 
-    __slots__ = ("has_date", "is_sized", "passed", "size")
+    __slots__ = ("has_date", "passed", "size")
 
     def __init__(self, wire: bytes, limits: Limits) -> None:
         """Of a whole head. ProtocolError (502) when it breaks a rule."""
         super().__init__(wire, limits)
         self.size = len(wire)
-        status, length = self.status, self.content_length
-        passed = b"".join(self.parts[::2])  # the status line, and the lines that pass
-        if wire[7] != 0x31 or wire[12] != 0x20:  # HTTP/1.0, or no space behind the status
-            passed = b"HTTP/1.1 %d %b" % (status, passed[12:].removeprefix(b" "))
-        if not self.connection_options <= _HARMLESS_OPTIONS:  # RFC 9110 §7.6.1
-            line, _, lines = passed.partition(b"\n")
-            passed = line + b"\n" + without_names(lines, self.connection_options)
-        # RFC 9110 §8.6: no Content-Length in a 204; one in a 304 would be that of another reply.
-        self.is_sized = False  # whether a body of this length follows a GET
-        if status not in BODILESS and status >= 200:
-            self.is_sized = length is not None
-            passed += self.length_line
-        elif status == 101:
-            passed += f"Upgrade: {', '.join(self.headers.get_all('upgrade'))}\r\n".encode("latin-1")
+        parts = self.parts[::2]
+        parts.append(self.length_line)
+        passed = b"".join(parts)
+        if self.named or self.status == 101 or not wire.startswith(b"HTTP/1.1 ") or wire[12] != 0x20:
+            passed = self._change(passed)
         self.passed = passed  # for the client: the status line and the field lines, each ended by CRLF
         self.has_date = b"\nDate:" in passed or _DATE.search(passed) is not None
+
+    def _change(self, passed: bytes) -> bytes:
+        """What is seldom to be changed in what passes."""
+        line, _, lines = passed.partition(b"\n")
+        line = b"HTTP/1.1 %d %b" % (self.status, line[12:].removeprefix(b" "))
+        if self.named:  # RFC 9110 §7.6.1
+            lines = without_names(lines, self.named)
+        if self.status == 101:
+            lines += f"Upgrade: {', '.join(self.headers.get_all('upgrade'))}\r\n".encode("latin-1")
+        return line + b"\n" + lines
 
     @property
     def start(self) -> bytes:

@@ -65,7 +65,8 @@ def _any_case(text: str) -> str:
 
 # What a reply's head says to this hop only. The lines that decide framing are told; X-Request-Id is each server's own.
 _DECIDING = {"connection", "content-length", "transfer-encoding"}
-HOP_FIELDS = make_field_finder(_DECIDING, (HOP_BY_HOP | {"x-request-id"}) - _DECIDING)
+HOP_FIELD_NAMES = HOP_BY_HOP | _DECIDING | {"x-request-id"}
+HOP_FIELDS = make_field_finder(_DECIDING, HOP_FIELD_NAMES - _DECIDING)
 
 # RFC 9112 §7.1: chunk = chunk-size [ chunk-ext ] CRLF. At most 15 digits, so the size fits 60 bits everywhere.
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n")

@@ -15,6 +15,7 @@ from shared.httpcore.grammar import (
     BAD_TARGET,
     DECIDING_REQUEST_FIELDS,
     FIELD_SECTION,
+    HOP_FIELD_NAMES,
     HOP_FIELDS,
     HOST,
     REQUEST_ID,
@@ -25,9 +26,12 @@ from shared.httpcore.grammar import (
 from shared.httpcore.headers import Headers
 from shared.httpcore.limits import Limits
 from shared.httpcore.message import HeadFields, Request, RequestLine, split_request_line
+from shared.httpcore.serializing import BODILESS
 
 HEAD_END = b"\r\n\r\n"
 MAX_KEPT_REPLY_BYTES = 4096  # of the replies whose framing is remembered: a MiB at most
+# What Connection may name without a line being dropped that is not set apart anyway.
+_SET_APART = frozenset(name.encode("ascii") for name in ("", *HOP_FIELD_NAMES))
 MAX_KEPT_LINE_BYTES = 512  # of the request lines that are remembered: half a MiB at most
 
 
@@ -262,36 +266,40 @@ def _explain_fields(fields: bytes) -> ProtocolError:
 class ReplyFraming(NamedTuple):
     """What a reply's head says to this hop alone: how long the body is, and what becomes of the connection."""
 
+    status: int
     content_length: int | None  # None: no such field
-    length_line: bytes  # that field as it is written here; b"" for none
+    is_sized: bool  # a body of this length follows a GET
     is_chunked: bool
     keep_alive: bool
-    connection_options: frozenset[bytes]  # what Connection names, in lower case
+    named: frozenset[bytes]  # the fields, in lower case, that Connection names beside those that are hop-by-hop anyway
+    length_line: bytes  # Content-Length as it is passed on; b"" for none
 
 
 class ResponseHead:
     """The head of a reply, checked as hard as a request's. Its framing is read at once, the rest when asked for."""
 
     __slots__ = (
-        "_headers", "connection_options", "content_length", "is_chunked", "keep_alive", "length_line", "parts",
-        "status", "wire",
+        "_headers", "content_length", "is_chunked", "is_sized", "keep_alive", "length_line", "named", "parts", "status",
+        "wire",
     )  # fmt: skip
 
     def __init__(self, wire: bytes, limits: Limits) -> None:
         """Of a whole head, its empty line included. ProtocolError (502) when it breaks a rule."""
         if RESPONSE_HEAD.fullmatch(wire) is None:
             raise ProtocolError(502, "bad_reply", "the reply's head breaks the grammar of HTTP/1.1")
-        if len(wire) > limits.max_request_line_bytes and wire.find(b"\r\n") > limits.max_request_line_bytes:
+        size = len(wire)
+        if size > limits.max_request_line_bytes and wire.find(b"\r\n") > limits.max_request_line_bytes:
             raise ProtocolError(502, "bad_reply", f"got a status line over {limits.max_request_line_bytes} bytes")
         if wire.count(b"\n") - 2 > limits.max_field_count:
             raise ProtocolError(502, "bad_reply", f"the reply has more than {limits.max_field_count} field lines")
-        self.wire = wire
-        self.status = int(wire[9:12])
         # What concerns this hop only is set apart in one pass: the even parts pass, the status line first.
         self.parts = parts = HOP_FIELDS.split(wire[:-2])
-        decide = _decide_framing if len(wire) <= MAX_KEPT_REPLY_BYTES else _decide_framing.__wrapped__
-        framing = decide(wire[7], *parts[1::2])
-        self.content_length, self.length_line, self.is_chunked, self.keep_alive, self.connection_options = framing
+        decide = decide_framing if size <= MAX_KEPT_REPLY_BYTES else decide_framing.__wrapped__
+        (
+            self.status, self.content_length, self.is_sized, self.is_chunked, self.keep_alive, self.named,
+            self.length_line,
+        ) = decide(wire[:12], *parts[1::2])  # fmt: skip
+        self.wire = wire
         self._headers: Headers | None = None
 
     @property
@@ -318,9 +326,9 @@ def parse_response_head(buffer: bytes, end: int, limits: Limits) -> ResponseHead
 
 
 @lru_cache(maxsize=256)
-def _decide_framing(version: int, *lines: bytes | None) -> ReplyFraming:
-    """RFC 9112 §6.3, §9.3: what these lines of Connection, Content-Length and Transfer-Encoding mean. `version`: its
-    last octet.
+def decide_framing(start: bytes, *lines: bytes | None) -> ReplyFraming:
+    """RFC 9112 §6.3, §9.3: what a reply's version and status (its first 12 octets) and its lines of Connection,
+    Content-Length and Transfer-Encoding mean. ProtocolError (502) when they contradict each other.
 
     The rest of a head differs from reply to reply; these seldom do, so what was decided of late is kept.
     """
@@ -332,15 +340,24 @@ def _decide_framing(version: int, *lines: bytes | None) -> ReplyFraming:
                 raise ProtocolError(502, "bad_reply", f"the reply has more than one {name.decode()} field")
             value = fields[name] + b"," + value
         fields[name] = value
+    status, version_minor = int(start[9:]), start[7] - 0x30
     coding, length, content_length = fields.get(b"transfer-encoding"), fields.get(b"content-length"), None
     try:
         if coding is not None:
-            parse_transfer_encoding(coding, version - 0x30, has_length=length is not None)
+            parse_transfer_encoding(coding, version_minor, has_length=length is not None)
         elif length is not None:
             content_length = parse_content_length(length)
     except ProtocolError as error:
         raise ProtocolError(502, "bad_reply", f"the reply's framing: {error.message}") from None
     options = frozenset(option.strip(b" \t") for option in fields.get(b"connection", b"").split(b","))
-    keep_alive = b"close" not in options and (version == 0x31 or b"keep-alive" in options)
-    length_line = b"" if content_length is None else b"Content-Length: %d\r\n" % content_length
-    return ReplyFraming(content_length, length_line, coding is not None, keep_alive, options)
+    # RFC 9110 §8.6: no Content-Length in a 204; one in a 304 would be that of another reply.
+    is_sized = content_length is not None and status >= 200 and status not in BODILESS
+    return ReplyFraming(
+        status=status,
+        content_length=content_length,
+        is_sized=is_sized,
+        is_chunked=coding is not None,
+        keep_alive=b"close" not in options and (version_minor == 1 or b"keep-alive" in options),
+        named=options - _SET_APART,
+        length_line=b"Content-Length: %d\r\n" % content_length if is_sized else b"",
+    )
