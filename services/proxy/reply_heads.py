@@ -21,29 +21,25 @@ _DATE = make_field_finder(["date"])
 class ReplyHead(ResponseHead):
     """One head: what it decides, and what of it passes."""
 
-    __slots__ = ("has_date", "passed", "size")
+    __slots__ = ("has_date", "size")
 
     def __init__(self, wire: bytes, limits: Limits) -> None:
         """Of a whole head. ProtocolError (502) when it breaks a rule."""
         super().__init__(wire, limits)
         self.size = len(wire)
-        parts = self.parts[::2]
-        parts.append(self.length_line)
-        passed = b"".join(parts)
-        if self.named or self.status == 101 or not wire.startswith(b"HTTP/1.1 ") or wire[12] != 0x20:
-            passed = self._change(passed)
-        self.passed = passed  # for the client: the status line and the field lines, each ended by CRLF
-        self.has_date = b"\nDate:" in passed or _DATE.search(passed) is not None
+        if self.named or self.status == 101 or wire[7] != 0x31 or wire[12] != 0x20:
+            self._change_passed()
+        self.has_date = b"\nDate:" in self.passed or _DATE.search(self.passed) is not None
 
-    def _change(self, passed: bytes) -> bytes:
-        """What is seldom to be changed in what passes."""
-        line, _, lines = passed.partition(b"\n")
+    def _change_passed(self) -> None:
+        """What is seldom to be changed: a status line of HTTP/1.0 or without its last space, and odd lines."""
+        line, _, lines = self.passed.partition(b"\n")
         line = b"HTTP/1.1 %d %b" % (self.status, line[12:].removeprefix(b" "))
         if self.named:  # RFC 9110 §7.6.1
             lines = without_names(lines, self.named)
         if self.status == 101:
             lines += f"Upgrade: {', '.join(self.headers.get_all('upgrade'))}\r\n".encode("latin-1")
-        return line + b"\n" + lines
+        self.passed = line + b"\n" + lines
 
     @property
     def start(self) -> bytes:

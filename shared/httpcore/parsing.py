@@ -279,8 +279,7 @@ class ResponseHead:
     """The head of a reply, checked as hard as a request's. Its framing is read at once, the rest when asked for."""
 
     __slots__ = (
-        "_headers", "content_length", "is_chunked", "is_sized", "keep_alive", "length_line", "named", "parts", "status",
-        "wire",
+        "_headers", "content_length", "is_chunked", "is_sized", "keep_alive", "named", "passed", "status", "wire",
     )  # fmt: skip
 
     def __init__(self, wire: bytes, limits: Limits) -> None:
@@ -293,12 +292,14 @@ class ResponseHead:
         if wire.count(b"\n") - 2 > limits.max_field_count:
             raise ProtocolError(502, "bad_reply", f"the reply has more than {limits.max_field_count} field lines")
         # What concerns this hop only is set apart in one pass: the even parts pass, the status line first.
-        self.parts = parts = HOP_FIELDS.split(wire[:-2])
+        parts = HOP_FIELDS.split(wire[:-2])
         decide = decide_framing if size <= MAX_KEPT_REPLY_BYTES else decide_framing.__wrapped__
         (
-            self.status, self.content_length, self.is_sized, self.is_chunked, self.keep_alive, self.named,
-            self.length_line,
+            self.status, self.content_length, self.is_sized, self.is_chunked, self.keep_alive, self.named, length_line,
         ) = decide(wire[:12], *parts[1::2])  # fmt: skip
+        passed = parts[::2]
+        passed.append(length_line)
+        self.passed = b"".join(passed)  # status line and field lines, unless some are `named`
         self.wire = wire
         self._headers: Headers | None = None
 
@@ -359,5 +360,5 @@ def decide_framing(start: bytes, *lines: bytes | None) -> ReplyFraming:
         is_chunked=coding is not None,
         keep_alive=b"close" not in options and (version_minor == 1 or b"keep-alive" in options),
         named=options - _SET_APART,
-        length_line=b"Content-Length: %d\r\n" % content_length if is_sized else b"",
+        length_line=b"Content-Length: %d\r\n" % content_length if is_sized else b"",  # type: ignore[str-format]
     )
