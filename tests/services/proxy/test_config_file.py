@@ -18,6 +18,7 @@ from services.proxy.config_values import (
     ServerConfig,
     StickyConfig,
 )
+from services.proxy.routing import Route, RouteTable
 
 
 def mistakes_of(text: str) -> list[str]:
@@ -239,6 +240,15 @@ def test_files_with_crlf_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
 def test_the_files_that_come_with_the_proxy_are_right(name: str) -> None:
     config = load_config(Path("services/proxy") / name)
     assert config.hosts[0].names == ("*",)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "//metrics", "/%6detrics", "/x/../healthz"])
+def test_what_a_replica_tells_of_itself_is_not_for_those_outside(path: str) -> None:
+    table = RouteTable(load_config(Path("services/proxy/compose.conf")))
+    route = table.find("localhost:8080", path)
+    assert isinstance(route, Route)
+    assert route.location.answer is not None
+    assert route.location.answer.status == 404
 
 
 def test_the_tour_in_the_default_file_is_right() -> None:
