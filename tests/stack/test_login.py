@@ -24,11 +24,6 @@ def test_a_login_opens_the_page_and_tells_who_i_am(system: System) -> None:
     assert admin.get("/user").json() == {"user": "admin", "peers": ["*"], "default_password": True}
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/healthz"])
-def test_what_a_backend_tells_of_itself_is_not_for_those_outside(system: System, path: str) -> None:
-    assert error_of(system.visit().get(path, headers={"Accept": "application/json"})) == (404, "returned")
-
-
 def test_json_is_answered_with_json(system: System) -> None:
     visitor = system.visit()
     answer = visitor.post("/login", json={"username": "admin", "password": "password"})

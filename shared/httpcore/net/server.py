@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from shared.httpcore.dates import format_http_date
@@ -16,7 +16,9 @@ from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
 from shared.httpcore.net.host import OnResponse, OnSlowHandler
 from shared.httpcore.net.loop import turn_end_of
+from shared.httpcore.net.proxied_accept import HeaderWait
 from shared.httpcore.net.stream import Stream, ip_family
+from shared.httpcore.proxy_protocol import ProxyHeader
 from shared.httpcore.routing import Router
 
 logger = logging.getLogger("weaprous.http")
@@ -65,12 +67,16 @@ class Server:
         self.is_draining = False
         self.record = on_response or _ignore_response  # a reply is complete: whoever counts and logs hears of it
         self.on_slow_handler = on_slow_handler or _ignore_slow_handler
+        # Whether connections from an address begin with a PROXY header: then they must; from others none is looked for.
+        self.expects_proxy_header: Callable[[str], bool] | None = None
         self._listeners: list[socket.socket] = []
         self._siblings: set[socket.socket] = set()  # those of the listeners that another process accepts from
         self._connections: set[Connection] = set()
         self._upgrades: dict[asyncio.Task[None], Upgrade] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._all_closed: asyncio.Future[None] | None = None
+        self._header_waits: set[HeaderWait] = set()
+        self._bad_headers = Episode()
         self._out_of_resources = Episode()
         self._admission = Admission(self.loop, limits, speaks_plainly=scheme == "http")
         self._id_prefix = os.urandom(6).hex()
@@ -116,7 +122,7 @@ class Server:
     @property
     def connection_count(self) -> int:
         """Open connections, upgraded ones included."""
-        return len(self._connections) + len(self._upgrades)
+        return len(self._connections) + len(self._upgrades) + len(self._header_waits)
 
     @property
     def refused_count(self) -> int:
@@ -163,10 +169,34 @@ class Server:
                 break
             sock.setblocking(False)
             ip = address[0].removeprefix("::ffff:")
-            if self._admission.may_enter(ip):
+            if self.expects_proxy_header is not None and self.expects_proxy_header(ip):
+                self._await_header(sock, ip, address[1])
+            elif self._admission.may_enter(ip):
                 self._open(sock, ip, address[1])
             else:
                 self._admission.refuse(sock, self.next_request_id())
+        if self._sweep_timer is None:
+            self._start_sweeping()
+
+    def _await_header(self, sock: socket.socket, ip: str, port: int) -> None:
+        """A balancer's connection: within the limits is what its client has, which its header will tell."""
+        self._admission.enter(ip)
+        timeout_s = self.limits.handshake_timeout_s
+        self._header_waits.add(HeaderWait(self.loop, sock, (ip, port), timeout_s, self._on_header))
+
+    def _on_header(self, wait: HeaderWait, header: ProxyHeader | None, reason: str) -> None:
+        self._header_waits.discard(wait)
+        self._admission.leave(wait.ip)
+        if header is None:
+            if reason and self._bad_headers.note(self.loop.time()):
+                logger.warning("a connection from %s had no PROXY header: %s", wait.ip, reason)
+            self._check_all_closed()
+            return
+        ip, port = (header.source.address, header.source.port) if header.source is not None else (wait.ip, wait.port)
+        if self._admission.may_enter(ip):
+            self._open(wait.sock, ip, port)
+        else:
+            self._admission.refuse(wait.sock, self.next_request_id())
         if self._sweep_timer is None:
             self._start_sweeping()
 
@@ -203,6 +233,7 @@ class Server:
         for connection in late:
             connection.on_deadline()
         self._admission.sweep(now)
+        self._bad_headers.end(now)
         if self._out_of_resources.end(now):
             logger.warning("accepting connections again")
         self._start_sweeping()
@@ -212,6 +243,8 @@ class Server:
     def begin_drain(self) -> None:
         """Idle connections close, replies say `Connection: close`, upgrades are told. New connections are served."""
         self.is_draining = True
+        for wait in [each for each in self._header_waits if not each.has_begun]:
+            wait.give_up("")
         for connection in list(self._connections):
             connection.begin_drain()
         for upgrade in list(self._upgrades.values()):
@@ -234,6 +267,8 @@ class Server:
         except TimeoutError:
             pass
         cut_count = self.connection_count
+        for wait in list(self._header_waits):
+            wait.give_up("the server is going away")
         for connection in list(self._connections):
             connection.abort()
         tasks = list(self._upgrades)
