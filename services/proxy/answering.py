@@ -100,12 +100,8 @@ class Answering(Attempt):
         is_chunked = is_endless and request.version_minor == 1
         connection = client.connection_field(request, ends_by_closing=is_endless and not is_chunked)
         self._is_head_out = True
-        start, lines = head.start, head.field_lines
+        start, lines = head.start, self._lines_for_client(head)
         oversight = self._destination.oversight
-        if head.names_upstream:
-            lines = self._renamed(lines)
-        if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(request, self.upstream)):
-            lines += serialize_field(*cookie).encode("latin-1")
         if oversight is not None or client.server.router.alters_replies:
             lines = self._decorated(head, lines, oversight)
         elif head.whole is not None and lines is head.field_lines and not is_chunked and not connection:
@@ -115,6 +111,13 @@ class Answering(Attempt):
         if is_chunked:
             lines += b"Transfer-Encoding: chunked\r\n"
         return b"%b%b%b%b%b\r\n\r\n" % (start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
+
+    def _lines_for_client(self, head: ReplyHead) -> bytes:
+        """The upstream's field lines, renamed where they name it, and the cookie that binds the client to it."""
+        lines = self._renamed(head.field_lines) if head.names_upstream else head.field_lines
+        if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(self.request, self.upstream)):
+            lines += serialize_field(*cookie).encode("latin-1")
+        return lines
 
     def _renamed(self, lines: bytes) -> bytes:
         """The field lines after `proxy_redirect` and its like."""
@@ -192,7 +195,7 @@ class Answering(Attempt):
         assert connection is not None
         self.stage = Stage.TUNNELLING
         self.deadline = monotonic() + HANDOVER_TIMEOUT_S
-        pairs = [pair for pair in field_pairs(head.field_lines) if pair[0].lower() != "date"]
+        pairs = [pair for pair in field_pairs(self._lines_for_client(head)) if pair[0].lower() != "date"]
         upgrade: Response = TunnelUpgrade(pairs, self, connection.release_socket(), early)
         oversight = self._destination.oversight
         if oversight is not None:
