@@ -48,6 +48,7 @@ from services.proxy.config_pool_words import (
     read_policy,
     read_queue,
     read_random,
+    read_retry_budget,
     read_server,
     read_sticky,
     read_template,
@@ -183,6 +184,7 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "ejection": DirectiveSpec(_CHOOSING, 1, None, read_ejection, "fails=5", pool_field="ejection"),
     "slow_start": DirectiveSpec(_CHOOSING, 1, 1, _read_time, "none", pool_field="slow_start_s"),
     "queue": DirectiveSpec(_CHOOSING, 1, 2, read_queue, "none", pool_field="queue"),
+    "proxy_retry_budget": DirectiveSpec(_CHOOSING, 1, 2, read_retry_budget, "20% min=10", pool_field="retry_budget"),
     # --- requests --------------------------------------------------------------------------------------------
     "allow": DirectiveSpec(_ANYWHERE, 1, 1, _read_allow, "all", is_repeatable=True, setting="address_rules"),
     "deny": DirectiveSpec(_ANYWHERE, 1, 1, _read_deny, is_repeatable=True, same_as="allow"),
@@ -193,7 +195,7 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "proxy_connect_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "5s", setting="connect_timeout_s"),
     "proxy_read_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="read_timeout_s"),
     "proxy_send_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="send_timeout_s"),
-    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error", setting="retry_on"),
+    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error timeout", setting="retry_on"),
     "proxy_next_upstream_tries": DirectiveSpec(_ANYWHERE, 1, 1, _read_tries, "0", setting="max_tries"),
     # --- clients behind other proxies -------------------------------------------------------------------------
     "set_real_ip_from": DirectiveSpec(_FILE, 1, None, read_networks, "none", is_repeatable=True),

@@ -1,4 +1,5 @@
-"""What the words of a pool mean: `server`, `policy` and `hash`, `health_check`, `ejection`, `sticky`, `queue`.
+"""What the words of a pool mean: `server`, `policy` and `hash`, `health_check`, `ejection`, `sticky`, `queue`,
+`proxy_retry_budget`.
 
 Each reader takes the arguments of one directive and returns a value of `config_values`, or raises
 ArgumentError. `config_directives` says where each may stand.
@@ -31,6 +32,7 @@ from services.proxy.config_values import (
     PolicyChoice,
     PolicyName,
     QueueConfig,
+    RetryBudgetConfig,
     ServerConfig,
     StickyConfig,
 )
@@ -137,6 +139,20 @@ QUEUE_OPTIONS = {"timeout": Option("timeout_s", parse_time_s)}
 def read_queue(words: Sequence[Word]) -> QueueConfig:
     """`queue N [timeout=TIME];`"""
     return QueueConfig(parse_count(words[0], 1, 1_000_000), **read_options(words[1:], QUEUE_OPTIONS))
+
+
+RETRY_BUDGET_OPTIONS = {"min": Option("min_per_s", lambda word: parse_count(word, 0, 100_000))}
+
+
+def read_retry_budget(words: Sequence[Word]) -> RetryBudgetConfig | None:
+    """`proxy_retry_budget PERCENT% [min=N];` or `proxy_retry_budget off;`"""
+    if words[0].text == "off":
+        if len(words) > 1:
+            raise ArgumentError(words[1].position, '"off" stands alone')
+        return None
+    if not words[0].text.endswith("%"):
+        refuse(words[0], "a share of the requests such as 20%, or off")
+    return RetryBudgetConfig(parse_percent(words[0]), **read_options(words[1:], RETRY_BUDGET_OPTIONS))
 
 
 # --- health --------------------------------------------------------------------------------------------------

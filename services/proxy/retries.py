@@ -7,7 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
 
-from services.proxy.config_values import RetryCause
+from services.proxy.config_values import RetryBudgetConfig, RetryCause
 from shared.httpcore.methods import IDEMPOTENT_METHODS
 
 
@@ -70,10 +70,8 @@ _TOLD = {
     FailureKind.REPLY_TIMED_OUT: (504, "the upstream did not reply in time"),
     FailureKind.BAD_REPLY: (502, "the upstream's reply breaks the rules of HTTP"),
 }
-BUDGET_SHARE = 0.2  # of a pool's requests
-BUDGET_FLOOR = 100.0  # so many may be sent again however few requests there are,
-BUDGET_FLOOR_PER_S = 10.0  # and so many a second once these are used up
-BUDGET_MAX = 1000.0  # saved up at most
+BUDGET_FLOOR_S = 10.0  # the minimum of so many seconds may be used at once
+BUDGET_MAX = 1000.0  # saved up at most, unless that minimum is more
 _CONNECTING = frozenset({FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT})
 _LATE = frozenset({FailureKind.SEND_TIMED_OUT, FailureKind.REPLY_TIMED_OUT})
 
@@ -111,14 +109,17 @@ class RetryBudget:
         """`requests`: how many the pool has had so far. A new budget has its floor."""
         self._requests = requests
         self._seen_at = now
-        self._tokens = BUDGET_FLOOR
+        self._tokens: float | None = None
 
-    def withdraw(self, requests: int, now: float) -> bool:
-        """Whether one more may be sent again, when the pool has had so many in all."""
-        earned = max(0, requests - self._requests) * BUDGET_SHARE
-        self._tokens = min(BUDGET_MAX, self._tokens + earned)
-        if self._tokens < BUDGET_FLOOR:
-            self._tokens = min(BUDGET_FLOOR, self._tokens + (now - self._seen_at) * BUDGET_FLOOR_PER_S)
+    def withdraw(self, config: RetryBudgetConfig, requests: int, now: float) -> bool:
+        """Whether one more may be sent again by what is configured now, when the pool has had so many in all."""
+        floor = config.min_per_s * BUDGET_FLOOR_S
+        if self._tokens is None:
+            self._tokens = floor
+        earned = max(0, requests - self._requests) * config.percent / 100
+        self._tokens = min(max(BUDGET_MAX, floor), self._tokens + earned)
+        if self._tokens < floor:
+            self._tokens = min(floor, self._tokens + (now - self._seen_at) * config.min_per_s)
         self._requests, self._seen_at = requests, now
         if self._tokens < 1:
             return False

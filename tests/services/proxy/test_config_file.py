@@ -14,6 +14,7 @@ from services.proxy.config_values import (
     HealthKind,
     PolicyName,
     QueueConfig,
+    RetryBudgetConfig,
     RetryCause,
     ServerConfig,
     StickyConfig,
@@ -128,6 +129,19 @@ def test_policies_in_our_words_and_in_nginx_s(words: str, policy: PolicyName) ->
 
 def test_ejection_can_be_switched_off() -> None:
     assert only_pool("host * { proxy_pass http://a:1; ejection off; }").ejection == EjectionConfig(fails=0)
+
+
+@pytest.mark.parametrize(
+    ("word", "budget"),
+    [
+        ("", RetryBudgetConfig(20, 10)),
+        ("proxy_retry_budget 50%;", RetryBudgetConfig(50, 10)),
+        ("proxy_retry_budget 5% min=0;", RetryBudgetConfig(5, 0)),
+        ("proxy_retry_budget off;", None),
+    ],
+)
+def test_retry_budgets(word: str, budget: RetryBudgetConfig | None) -> None:
+    assert only_pool(f"host * {{ proxy_pass http://a:1; {word} }}").retry_budget == budget
 
 
 @pytest.mark.parametrize(
@@ -383,6 +397,19 @@ MISTAKES = [
         ['1:20: got "5x", expected a time over zero and up to a year, such as 500ms, 5s or 1m30s'],
     ),
     ("client_max_body_size 1t;" + OK, ['1:22: got "1t", expected a size in bytes, such as 1024, 64k, 10m or 1g']),
+    (
+        "pool p { server a:1; proxy_retry_budget 20; }" + OK,
+        ['1:41: got "20", expected a share of the requests such as 20%, or off'],
+    ),
+    (
+        "pool p { server a:1; proxy_retry_budget 101%; }" + OK,
+        ['1:41: got "101", expected a whole number from 1 to 100'],
+    ),
+    (
+        "pool p { server a:1; proxy_retry_budget 5% mn=1; }" + OK,
+        ['1:44: got "mn=1", expected one of min= (did you mean "min"?)'],
+    ),
+    ("pool p { server a:1; proxy_retry_budget off min=1; }" + OK, ['1:45: "off" stands alone']),
     ("proxy_next_upstream off error;" + OK, ['1:21: "off" stands alone']),
     ("proxy_set_header X $remote_adr;" + OK, ['1:20: there is no variable $remote_adr (did you mean "$remote_addr"?)']),
     ("proxy_set_header X 5$;" + OK, None),

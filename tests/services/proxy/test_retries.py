@@ -4,12 +4,9 @@ import itertools
 
 import pytest
 
-from services.proxy.config_values import RetryCause
+from services.proxy.config_values import ForwardSettings, RetryBudgetConfig, RetryCause
 from services.proxy.retries import (
-    BUDGET_FLOOR,
-    BUDGET_FLOOR_PER_S,
     BUDGET_MAX,
-    BUDGET_SHARE,
     Delivery,
     Failure,
     FailureKind,
@@ -20,7 +17,9 @@ from services.proxy.retries import (
     outcome_of,
 )
 
-DEFAULT = frozenset({RetryCause.ERROR})
+DEFAULT = ForwardSettings().retry_on
+ERROR = frozenset({RetryCause.ERROR})
+USUAL = RetryBudgetConfig()
 OFF: frozenset[RetryCause] = frozenset()
 GET = Resending("GET", is_body_at_hand=True, has_body=False)
 POST = Resending("POST", is_body_at_hand=True, has_body=True)
@@ -59,9 +58,9 @@ CASES = [
     ("not when something did", closed(stale=True, delivery=Delivery.SOME), EMPTY_POST, DEFAULT, False),
     ("where the system can't tell: without a body", closed(stale=True), EMPTY_POST, DEFAULT, True),
     ("not with one", closed(stale=True), POST, DEFAULT, False),
-    ("too late a reply is an answer", LATE, GET, DEFAULT, False),
-    ("unless told so", LATE, GET, DEFAULT | {RetryCause.TIMEOUT}, True),
-    ("for idempotent methods", LATE, POST, DEFAULT | {RetryCause.TIMEOUT}, False),
+    ("too late a reply: idempotent methods", LATE, GET, DEFAULT, True),
+    ("and no others", LATE, POST, DEFAULT, False),
+    ("nor where only errors count", LATE, GET, ERROR, False),
 ]
 
 
@@ -113,32 +112,40 @@ def test_a_stale_connection_is_no_try() -> None:
 
 def test_with_little_traffic_the_floor_allows_some_and_refills_slowly() -> None:
     budget = RetryBudget(0, 0.0)
-    allowed = sum(budget.withdraw(0, 0.0) for _ in range(1000))
-    assert allowed == BUDGET_FLOOR
-    assert not budget.withdraw(0, 0.5 / BUDGET_FLOOR_PER_S)
-    assert budget.withdraw(0, 1.5 / BUDGET_FLOOR_PER_S)
-    assert sum(budget.withdraw(0, 1e6) for _ in range(1000)) == BUDGET_FLOOR, "no more is saved up by waiting"
+    allowed = sum(budget.withdraw(USUAL, 0, 0.0) for _ in range(1000))
+    assert allowed == 100
+    assert not budget.withdraw(USUAL, 0, 0.05)
+    assert budget.withdraw(USUAL, 0, 0.15)
+    assert sum(budget.withdraw(USUAL, 0, 1e6) for _ in range(1000)) == 100, "no more is saved up by waiting"
 
 
 def test_with_much_traffic_a_share_of_it_may_be_sent_again() -> None:
     budget = RetryBudget(0, 0.0)
-    while budget.withdraw(0, 0.0):
+    while budget.withdraw(USUAL, 0, 0.0):
         pass
-    assert sum(budget.withdraw(1000, 0.0) for _ in range(1000)) == 1000 * BUDGET_SHARE
-    assert sum(budget.withdraw(10**9, 0.0) for _ in range(10_000)) == BUDGET_MAX
+    assert sum(budget.withdraw(USUAL, 1000, 0.0) for _ in range(1000)) == 200
+    assert sum(budget.withdraw(USUAL, 10**9, 0.0) for _ in range(10_000)) == BUDGET_MAX
+
+
+def test_share_and_minimum_are_as_configured_and_may_change() -> None:
+    budget, strict, loose = RetryBudget(0, 0.0), RetryBudgetConfig(5, 0), RetryBudgetConfig(100, 500)
+    assert not budget.withdraw(strict, 19, 0.0)
+    assert budget.withdraw(strict, 20, 1e6)
+    assert not budget.withdraw(strict, 20, 2e6), "without a minimum waiting gives nothing"
+    assert sum(budget.withdraw(loose, 20, 3e6) for _ in range(10_000)) == 5000, "the minimum of ten seconds"
 
 
 def test_an_outage_under_load_multiplies_requests_by_no_more_than_the_share() -> None:
     budget, requests, again = RetryBudget(0, 0.0), 0, 0
     for tick in range(60_000):  # a minute of 1,000 requests a second that all fail
         requests += 1
-        if budget.withdraw(requests, tick / 1000):
+        if budget.withdraw(USUAL, requests, tick / 1000):
             again += 1
             requests += 1
-    assert again < 0.3 * 60_000 + BUDGET_FLOOR
+    assert again < 0.3 * 60_000 + 100
 
 
 def test_members_that_leave_with_their_counts_take_nothing_away() -> None:
     budget = RetryBudget(1000, 0.0)
-    assert budget.withdraw(10, 0.0)
-    assert budget.withdraw(20, 0.0)
+    assert budget.withdraw(USUAL, 10, 0.0)
+    assert budget.withdraw(USUAL, 20, 0.0)
