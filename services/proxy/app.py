@@ -13,6 +13,7 @@ from services.proxy.config_values import ProxyConfig
 from services.proxy.console import Console, Parts
 from services.proxy.events import EventFeed
 from services.proxy.exchanges import ExchangeTable
+from services.proxy.exposition import expose_intake
 from services.proxy.failures import render_error
 from services.proxy.forward import Forwarder
 from services.proxy.gateway import Gateway
@@ -64,6 +65,7 @@ class Proxy:
         self._forwarder = Forwarder(self._exchanges, self._metrics)
         self._gateway = Gateway(self._exchanges, self._tell, sticky_key=_sticky_key(settings))
         self._intake = Intake()
+        expose_intake(lifecycle.metrics, self._intake)
         self._reloader = Reloader(settings.config, self._take_over, self._gateway, self._metrics, self._feed)
         self._sessions = _load_sessions(settings)
         self._mesh = _make_mesh(settings, self._gateway.on_event, tracker_tls)
@@ -106,6 +108,7 @@ class Proxy:
             feed=self._feed,
             reloader=self._reloader,
             pools=self.pools,
+            intake=self._intake,
             peers=self._peers,
             reload=self._reload,
         )

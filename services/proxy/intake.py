@@ -55,6 +55,8 @@ class Intake:
     def __init__(self) -> None:
         size = PLAIN_FILE.cache_size
         self._whole = PLAIN_FILE
+        self.verdicts = dict.fromkeys(Verdict, 0)  # how often the cache said so, since the start
+        self.delayed_count = self.refused_count = 0  # by rate limits
         self.limits = RateLimits()
         self.store = CacheStore(ReplyCache(size.max_bytes, size.max_reply_bytes))
         self._finder: ClientFinder | None = None  # None: nobody's word counts
@@ -82,8 +84,10 @@ class Intake:
         if features.limits:
             admission = self.limits.admit(features.limit_keys(RequestFacts(request, "")), now.steady_s)
             if not admission.is_allowed:
+                self.refused_count += 1
                 return Taken(failure_response(request, RATE_LIMITED, "proxy", features.pages, admission.retry_after_s))
             delay_s = admission.delay_s
+            self.delayed_count += delay_s > 0
         return self.look_up(request, features, now, delay_s)
 
     def look_up(self, request: Request, features: Features, now: Moment, delay_s: float = 0.0) -> Taken:
@@ -93,6 +97,7 @@ class Intake:
             return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
         query = query_of(request)
         decision = self.store.replies.look_up(query, features.cache, now.unix_s)
+        self.verdicts[decision.verdict] += 1
         if decision.verdict is Verdict.REFUSE:
             return Taken(failure_response(request, ONLY_IF_CACHED, "proxy", features.pages))
         leads = features.collapses and _may_be_shared(decision, query)

@@ -111,6 +111,8 @@ def request_head(
     lines += [_line(name, template.render(facts)) for name, template in plan.varying]
     if steady.is_traced:
         fields = trace_fields(request.headers, getrandbits, begins=plan.tracing is Tracing.START)
+        _, trace_id, span_id, _ = fields[0][1].split("-")
+        request.trace = trace_id, span_id
         lines.append(serialize_fields(fields))
     if plan.has_request_id:
         lines.append(f"{REQUEST_ID_FIELD}: {request.id}\r\n")

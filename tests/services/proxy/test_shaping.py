@@ -208,6 +208,31 @@ def test_a_large_reply_passes_a_place_that_caches_but_is_not_kept(shaped: Site) 
     assert get(url).content == b"\2" * size
 
 
+def test_status_and_metrics_count_what_the_cache_and_the_limits_did(shaped: Site) -> None:
+    url = shaped.on(counting("Cache-Control: max-age=60"), "/cached/")
+
+    def told() -> dict[str, int]:
+        status = requests.get(shaped.url + "/_proxy/status", timeout=10).json()
+        return {
+            **status["cache"]["verdicts"],
+            "refused": status["limits"]["refused"],
+            "bytes": status["cache"]["bytes"],
+        }
+
+    before = told()
+    for _ in range(3):
+        get(url)
+        get(shaped.url + "/limited/x", X_Key="counted")
+    after = told()
+    assert after["hit"] - before["hit"] == 2
+    assert after["miss"] - before["miss"] == 1
+    assert after["refused"] - before["refused"] == 1
+    assert after["bytes"] > before["bytes"]
+    metrics = requests.get(shaped.url + "/_proxy/metrics", timeout=10).text
+    assert f'weaprous_proxy_cache_lookups_total{{verdict="hit"}} {after["hit"]}' in metrics
+    assert f'weaprous_proxy_rate_limited_total{{result="refused"}} {after["refused"]}' in metrics
+
+
 # --- gzip --------------------------------------------------------------------------------------------------
 
 
@@ -361,6 +386,7 @@ def test_a_trace_goes_on_under_a_parent_of_our_own(shaped: Site) -> None:
     assert (version, trace, flags) == ("00", PARENT.split("-")[1], "01")
     assert parent != PARENT.split("-")[2]
     assert got["tracestate"] == "a=1"
+    wait_until(lambda: f"trace_id={trace} span_id={parent}" in shaped.proxy.output, why="the log names the span")
     again = fields_at(shaped.url + "/t", traceparent=PARENT, tracestate="a=1")
     assert again["traceparent"] != got["traceparent"]
 
