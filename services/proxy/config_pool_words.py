@@ -117,6 +117,21 @@ def read_template(word: Word) -> Template:
         raise ArgumentError(word.position, f"{error}{hint}") from None
 
 
+def read_ssl_name(words: Sequence[Word]) -> str:
+    """`proxy_ssl_name NAME;`, a host's name or an address."""
+    host, port = parse_host_port(words[0])
+    if port is not None or not host:
+        refuse(words[0], "a name or an address without a port")
+    return host
+
+
+def read_ssl_server_name(words: Sequence[Word]) -> bool:
+    """`proxy_ssl_server_name on;`: it is never off, for a server with several certificates could not choose."""
+    if words[0].text != "on":
+        refuse(words[0], "on: the name is always sent (SNI)")
+    return True
+
+
 STICKY_OPTIONS = {
     "expires": Option("max_age_s", parse_time_s),
     "path": Option("path", parse_check_path),

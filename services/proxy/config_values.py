@@ -13,6 +13,7 @@ from services.proxy.config_syntax import Mistake, Position
 from services.proxy.features import NO_FEATURES, PLAIN_FILE, PLAIN_WORDS, Features, FeatureWords, WholeFileFeatures
 from services.proxy.rewriting import HeaderPlan, make_header_plan
 from services.proxy.templates import Template
+from services.proxy.upstream_tls import UpstreamTls
 
 if TYPE_CHECKING:
     from services.proxy.path_rewriting import PathRule
@@ -157,6 +158,7 @@ class PoolConfig:
     sticky: StickyConfig | None = None
     queue: QueueConfig | None = None
     retry_budget: RetryBudgetConfig | None = RetryBudgetConfig()  # None: no bound
+    tls: UpstreamTls | None = None  # None: in the clear
     proxy_protocol: int = 0  # the version of the header that connections begin with; 0: none
     slow_start_s: float = 0.0  # over this time the share of one that comes or comes back grows to its weight
 

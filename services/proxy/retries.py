@@ -16,6 +16,8 @@ class FailureKind(Enum):
 
     CONNECT_FAILED = "connect_failed"
     CONNECT_TIMED_OUT = "connect_timeout"
+    TLS_FAILED = "tls_failed"
+    BAD_CERTIFICATE = "bad_certificate"
     CLOSED = "upstream_closed"
     SEND_TIMED_OUT = "send_timeout"
     REPLY_TIMED_OUT = "reply_timeout"
@@ -65,6 +67,8 @@ class Outcome:
 _TOLD = {
     FailureKind.CONNECT_FAILED: (502, "no connection to the upstream could be made"),
     FailureKind.CONNECT_TIMED_OUT: (504, "no connection to the upstream could be made in time"),
+    FailureKind.TLS_FAILED: (502, "TLS could not be agreed on with the upstream"),
+    FailureKind.BAD_CERTIFICATE: (502, "the upstream's certificate does not prove that it is the one that is meant"),
     FailureKind.CLOSED: (502, "the upstream closed the connection before it had replied"),
     FailureKind.SEND_TIMED_OUT: (504, "the upstream did not take the request in time"),
     FailureKind.REPLY_TIMED_OUT: (504, "the upstream did not reply in time"),
@@ -73,6 +77,7 @@ _TOLD = {
 BUDGET_FLOOR_S = 10.0  # the minimum of so many seconds may be used at once
 BUDGET_MAX = 1000.0  # saved up at most, unless that minimum is more
 _CONNECTING = frozenset({FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT})
+_NOTHING_SENT = _CONNECTING | {FailureKind.TLS_FAILED, FailureKind.BAD_CERTIFICATE}
 _LATE = frozenset({FailureKind.SEND_TIMED_OUT, FailureKind.REPLY_TIMED_OUT})
 
 
@@ -82,7 +87,7 @@ def may_retry(failure: Failure, resending: Resending, causes: Set[RetryCause]) -
     Never once a reply has begun. Always when no connection came about, since nothing was sent. Else only
     what is harmless twice, or what demonstrably never arrived.
     """
-    if failure.kind in _CONNECTING:
+    if failure.kind in _NOTHING_SENT:
         return RetryCause.ERROR in causes
     if failure.has_reply_begun or failure.kind is FailureKind.BAD_REPLY or not resending.is_body_at_hand:
         return False

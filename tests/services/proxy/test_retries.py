@@ -35,9 +35,17 @@ def closed(*, stale: bool = False, delivery: Delivery = Delivery.UNKNOWN, begun:
 REFUSED = Failure(FailureKind.CONNECT_FAILED, "")
 LATE = Failure(FailureKind.REPLY_TIMED_OUT, "")
 
+NOTHING_SENT = (
+    FailureKind.CONNECT_FAILED,
+    FailureKind.CONNECT_TIMED_OUT,
+    FailureKind.TLS_FAILED,
+    FailureKind.BAD_CERTIFICATE,
+)
+
 CASES = [
     ("a refused connection is tried elsewhere, whatever the method", REFUSED, POST, DEFAULT, True),
     ("so is one that took too long", Failure(FailureKind.CONNECT_TIMED_OUT, ""), POST, DEFAULT, True),
+    ("or that did not prove itself", Failure(FailureKind.BAD_CERTIFICATE, ""), POST, DEFAULT, True),
     ("unless told not to", REFUSED, GET, OFF, False),
     ("a connection that broke: idempotent methods", closed(), GET, DEFAULT, True),
     ("with a body that is at hand", closed(), PUT, DEFAULT, True),
@@ -79,7 +87,7 @@ def test_what_may_have_been_executed_is_never_repeated_unless_idempotent_or_told
     ):
         failure = Failure(kind, "", stale, delivery=delivery)
         may = may_retry(failure, Resending("POST", True, has_body), frozenset({RetryCause.ERROR, RetryCause.TIMEOUT}))
-        if kind not in (FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT):
+        if kind not in NOTHING_SENT:
             assert may is (
                 stale and not has_body and delivery is Delivery.UNKNOWN and kind is not FailureKind.BAD_REPLY
             )
@@ -89,6 +97,8 @@ def test_what_may_have_been_executed_is_never_repeated_unless_idempotent_or_told
     ("kind", "status"),
     [
         (FailureKind.CONNECT_FAILED, 502),
+        (FailureKind.TLS_FAILED, 502),
+        (FailureKind.BAD_CERTIFICATE, 502),
         (FailureKind.CLOSED, 502),
         (FailureKind.BAD_REPLY, 502),
         (FailureKind.CONNECT_TIMED_OUT, 504),
