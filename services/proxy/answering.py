@@ -100,15 +100,12 @@ class Answering(Attempt):
         is_chunked = is_endless and request.version_minor == 1
         connection = client.connection_field(request, ends_by_closing=is_endless and not is_chunked)
         self._is_head_out = True
-        oversight, features = self._destination.oversight, self._destination.features
+        oversight = self._destination.oversight
         is_decorated = oversight is not None or client.server.router.alters_replies
-        is_renamed = head.names_upstream and features.reply_rules.is_any
-        cookie = self.pool.sticky_cookie(request, self.upstream) if self.pool.config.sticky is not None else None
-        if head.has_date and not (is_decorated or is_renamed or is_chunked or connection or cookie):
+        is_changed = is_decorated or head.names_upstream or self.pool.config.sticky is not None
+        if head.has_date and not (is_changed or is_chunked or connection):
             return PASSED_HEAD % (head.passed, request.id.encode("ascii"))
-        lines = self._renamed(head.field_lines) if is_renamed else head.field_lines
-        if cookie is not None:
-            lines += serialize_field(*cookie).encode("latin-1")
+        lines = self._lines_for_client(head)
         if is_decorated:
             lines = self._decorated(head, lines, oversight)
         if not head.has_date:
@@ -117,11 +114,15 @@ class Answering(Attempt):
             lines += b"Transfer-Encoding: chunked\r\n"
         return b"%b%b%b%b%b\r\n\r\n" % (head.start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
 
-    def _renamed(self, lines: bytes) -> bytes:
-        """The field lines after `proxy_redirect` and its like."""
-        rules = self._destination.features.reply_rules
-        pairs = rewrite_reply_fields(field_pairs(lines), rules, RequestFacts(self.request, self.upstream.name))
-        return serialize_fields(pairs).encode("latin-1")
+    def _lines_for_client(self, head: ReplyHead) -> bytes:
+        """The upstream's field lines, renamed where they name it, and the cookie that binds the client to it."""
+        rules, lines = self._destination.features.reply_rules, head.field_lines
+        if head.names_upstream and rules.is_any:
+            facts = RequestFacts(self.request, self.upstream.name)
+            lines = serialize_fields(rewrite_reply_fields(field_pairs(lines), rules, facts)).encode("latin-1")
+        if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(self.request, self.upstream)):
+            lines += serialize_field(*cookie).encode("latin-1")
+        return lines
 
     def _decorated(self, head: ReplyHead, lines: bytes, oversight: Oversight | None) -> bytes:
         """The field lines as the hooks leave them, which know nothing of lines."""
@@ -191,7 +192,7 @@ class Answering(Attempt):
         assert connection is not None
         self.stage = Stage.TUNNELLING
         self.deadline = monotonic() + HANDOVER_TIMEOUT_S
-        pairs = [pair for pair in field_pairs(head.field_lines) if pair[0].lower() != "date"]
+        pairs = [pair for pair in field_pairs(self._lines_for_client(head)) if pair[0].lower() != "date"]
         upgrade: Response = TunnelUpgrade(pairs, self, connection.release_socket(), early)
         oversight = self._destination.oversight
         if oversight is not None:
