@@ -22,6 +22,10 @@ FIELD_SECTION = re.compile(FIELD_LINES)
 # `parsing`. The groups: method, target, minor version.
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/1\.([01])\r\n")
 
+# RFC 9112 §2.2: empty lines before a request line, as some clients send them after a body. All of them: how many there
+# are at a time is the network's choice.
+EMPTY_LINES = re.compile(rb"(?:\r\n)++")
+
 # RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ].
 RESPONSE_HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + FIELD_VALUE + rb"))?\r\n(" + FIELD_LINES + rb")\r\n"

@@ -78,6 +78,8 @@ def parse_repeated_head(buffer: bytes, previous: HeadFields, limits: Limits) -> 
     octets = buffer[: -len(end_of_head)]
     if len(octets) > MAX_KEPT_LINE_BYTES or len(octets) - 2 > limits.max_request_line_bytes:
         return None
+    if len(buffer) > limits.max_head_bytes:  # a longer line before fields that were just short enough
+        return None
     line = _parse_plain_line(octets, previous.version_minor)
     return Request(line[0], line[1], previous.version_minor, b"", previous, line) if line is not None else None
 
@@ -92,7 +94,7 @@ def _parse_plain_line(octets: bytes, version_minor: int) -> RequestLine | None:
     if line is None or (line[3] == b"1") is not (version_minor == 1):
         return None
     method, target, _ = line.groups()
-    if target[0] != 0x2F or BAD_TARGET.search(target) is not None:  # "/"
+    if target[0] != 0x2F or method == b"CONNECT" or BAD_TARGET.search(target) is not None:  # "/"
         return None
     return split_request_line(method.decode("ascii"), target.decode("ascii"))
 
@@ -105,7 +107,7 @@ def _make_request(line: re.Match[bytes], fields: HeadFields, limits: Limits) -> 
     if BAD_TARGET.search(target) is not None:
         raise ProtocolError(400, "bad_target", "got a request-target with a fragment or a bad percent-escape")
     request = Request(method.decode("ascii"), target.decode("ascii"), fields.version_minor, fields=fields)
-    if target[0] != 0x2F:  # "/"
+    if target[0] != 0x2F or method == b"CONNECT":  # "/"
         _resolve_target_form(request)
     return request
 
@@ -324,3 +326,12 @@ def _decide_response(reply: ResponseHead, fields: dict[bytes, bytes]) -> None:
         reply.keep_alive = False
     elif b"keep-alive" in tokens:
         reply.keep_alive = True
+    if (reply.is_chunked or reply.content_length) and (reply.status < 200 or reply.status == 204):
+        _refuse_announced_body(reply)
+
+
+def _refuse_announced_body(reply: ResponseHead) -> None:
+    """RFC 9110 §8.6, §15.2: a 1xx or a 204 ends with its head, and MUST NOT announce a body."""
+    if reply.status != 204:
+        raise ProtocolError(502, "bad_reply", f"got a {reply.status} reply that announces a body")
+    reply.keep_alive = False  # servers do so of a 204; whether a body follows, and when, nobody can tell

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
+from shared.httpcore.grammar import EMPTY_LINES
 from shared.httpcore.message import HeadFields, Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
@@ -119,8 +120,8 @@ class Connection(ReplySide):
             fields = self._last_fields
             if fields is not None and (request := parse_repeated_head(buffer, fields, limits)) is not None:
                 self._buffer = b""
-            elif buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
-                self._buffer, self._scanned = buffer[2:], 0
+            elif (empty := EMPTY_LINES.match(buffer)) is not None:  # RFC 9112 §2.2: at least one is ignored
+                self._buffer, self._scanned = buffer[empty.end() :], 0
                 return True
             else:
                 end = find_head_end(buffer, self._scanned, limits)
