@@ -322,7 +322,11 @@ class Connection(ReplySide):
         elif self.state is State.LINGERING:
             self._end_sending()
         elif self.state is State.READING_HEAD:
-            self.advance()
+            if self._is_held:  # the others' turn; and replies that are sent whole must not call for each other
+                self._is_held = False
+                self.loop.call_soon(self.advance)
+            else:
+                self.advance()
 
     def _on_closed(self) -> None:
         """Whoever still works for this connection hears of it."""
