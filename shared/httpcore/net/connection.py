@@ -73,7 +73,10 @@ class Connection(ReplySide):
 
     def advance(self) -> None:
         """Answers what can be answered of the buffer, and sends the replies now."""
-        self._take_requests()
+        try:
+            self._take_requests()
+        except Exception:
+            self.crash()
         self._send_replies()
 
     def _answer(self) -> None:
@@ -103,14 +106,17 @@ class Connection(ReplySide):
 
     def _send_replies(self) -> None:
         """What was written is sent, as far as the socket takes it, and what waited for that goes on."""
-        self.output.flush()
-        if self._is_held and self.output.is_empty:
-            self._is_held = False
-            self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
-        if self.state is not State.READING_HEAD and self.output.is_empty:
-            self._on_all_sent()
-        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
-            self._balance_reading()
+        try:
+            self.output.flush()
+            if self._is_held and self.output.is_empty:
+                self._is_held = False
+                self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
+            if self.state is not State.READING_HEAD and self.output.is_empty:
+                self._on_all_sent()
+            if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
+                self._balance_reading()
+        except Exception:
+            self.crash()
 
     def _take_request(self) -> bool:
         """Whether a whole head was there and was dealt with."""
@@ -258,7 +264,7 @@ class Connection(ReplySide):
             response = handler(request)
         except HttpError as error:
             response = self.error_reply(request, error)
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # the latter out of a future that it looked at: nobody cancels here
             response = self.internal_error(request, route.name)
         now = monotonic()
         if now - started > SLOW_HANDLER_S:

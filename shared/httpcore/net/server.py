@@ -163,10 +163,16 @@ class Server:
                 break
             sock.setblocking(False)
             ip = address[0].removeprefix("::ffff:")
-            if self._admission.may_enter(ip):
-                self._open(sock, ip, address[1])
-            else:
+            if not self._admission.may_enter(ip):
                 self._admission.refuse(sock, self.next_request_id())
+                continue
+            try:
+                self._open(sock, ip, address[1])
+            except OSError as error:  # the system watches no more files
+                sock.close()
+                self._admission.leave(ip)
+                self._on_accept_failed(listener, error)
+                break
         if self._sweep_timer is None:
             self._start_sweeping()
 
@@ -201,7 +207,10 @@ class Server:
             else:
                 connection.rest()
         for connection in late:
-            connection.on_deadline()
+            try:
+                connection.on_deadline()
+            except Exception:
+                connection.crash()  # the others' time-outs are still to be kept
         self._admission.sweep(now)
         if self._out_of_resources.end(now):
             logger.warning("accepting connections again")
