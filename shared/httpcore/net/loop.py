@@ -12,10 +12,11 @@ import asyncio
 import math
 import select
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Callback = Callable[[], object]
 
 MAX_EVENTS = 512  # a turn
@@ -248,3 +249,9 @@ def _call_now(callback: Callback) -> None:
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """A loop for a service: the quick one where the system has `epoll`, else asyncio's own."""
     return EventLoop() if hasattr(select, "epoll") else asyncio.new_event_loop()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, in the loop of the services."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)
