@@ -14,6 +14,7 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.handler_watch import HandlerWatch
 from shared.httpcore.net.host import OnResponse, OnSlowHandler
 from shared.httpcore.net.loop import turn_end_of
 from shared.httpcore.net.stream import Stream, ip_family
@@ -72,6 +73,7 @@ class Server:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._all_closed: asyncio.Future[None] | None = None
         self._out_of_resources = Episode()
+        self.handlers = HandlerWatch(self.loop, limits)
         self._admission = Admission(self.loop, limits, speaks_plainly=scheme == "http")
         self._id_prefix = os.urandom(6).hex()
         self._ids = itertools.count(1)
@@ -193,7 +195,8 @@ class Server:
     # --- time-outs ---------------------------------------------------------------------------------------------
 
     def _start_sweeping(self) -> None:
-        if self._connections or self._admission.needs_sweeping or self._out_of_resources.is_on:
+        rooms = self._admission, self.handlers
+        if self._connections or self._out_of_resources.is_on or any(room.needs_sweeping for room in rooms):
             self._sweep_timer = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -212,6 +215,7 @@ class Server:
             except Exception:
                 connection.crash()  # the others' time-outs are still to be kept
         self._admission.sweep(now)
+        self.handlers.sweep(now)
         if self._out_of_resources.end(now):
             logger.warning("accepting connections again")
         self._start_sweeping()
@@ -252,6 +256,7 @@ class Server:
             await asyncio.wait(tasks, timeout=1.0)
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
+        self.handlers.close()
         return cut_count
 
     def _check_all_closed(self) -> None:
