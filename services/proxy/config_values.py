@@ -7,11 +7,15 @@ seconds, sizes in bytes.
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from services.proxy.config_syntax import Mistake, Position
+from services.proxy.features import NO_FEATURES, PLAIN_FILE, PLAIN_WORDS, Features, FeatureWords, WholeFileFeatures
 from services.proxy.rewriting import HeaderPlan, make_header_plan
 from services.proxy.templates import Template
+
+if TYPE_CHECKING:
+    from services.proxy.path_rewriting import PathRule
 
 
 class PolicyName(Enum):
@@ -144,6 +148,7 @@ class PoolConfig:
     ejection: EjectionConfig = EjectionConfig()
     sticky: StickyConfig | None = None
     queue: QueueConfig | None = None
+    proxy_protocol: int = 0  # the version of the header that connections begin with; 0: none
     slow_start_s: float = 0.0  # over this time the share of one that comes or comes back grows to its weight
 
 
@@ -175,6 +180,7 @@ class ForwardSettings:
     retry_on: frozenset[RetryCause] = frozenset({RetryCause.ERROR})
     max_tries: int = 0  # 0: every upstream once
     set_headers: tuple[tuple[str, Template], ...] = ()
+    features: FeatureWords = PLAIN_WORDS
     address_rules: tuple[AddressRule, ...] = ()  # the first that fits decides; none fits: allowed
 
 
@@ -195,15 +201,20 @@ class LocationConfig:
     headers: HeaderPlan = field(default_factory=make_header_plan)
     line: int = 0
     answer: Answer | None = None
+    features: Features = NO_FEATURES
 
 
 @dataclass(frozen=True, slots=True)
 class HostConfig:
-    """One `host` block: its names in lower case without port, and its locations in the order written."""
+    """One `host` block: its names in lower case without port, and its locations in the order written.
+
+    `rewrites` change the path before the location is chosen.
+    """
 
     names: tuple[str, ...]
     locations: tuple[LocationConfig, ...]
     line: int = 0
+    rewrites: "tuple[PathRule, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,5 +226,6 @@ class ProxyConfig:
 
     hosts: tuple[HostConfig, ...]
     pools: tuple[PoolConfig, ...]
+    features: WholeFileFeatures = PLAIN_FILE
     warnings: tuple[Mistake, ...] = field(default=(), compare=False)
     names: tuple[tuple[str, Position], ...] = field(default=(), compare=False, repr=False)

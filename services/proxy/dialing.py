@@ -36,14 +36,17 @@ class TlsTarget:
 
 
 class Dial:
-    """One try to connect to `host`, an address or a name, at `port`."""
+    """One try to connect to `host`, an address or a name, at `port`. `preface` is said first, before TLS even."""
 
-    __slots__ = ("_addresses", "_dialler", "_failure", "_is_over", "_lookup", "_loop", "_sock", "_tls")
+    __slots__ = ("_addresses", "_dialler", "_failure", "_is_over", "_lookup", "_loop", "_preface", "_sock", "_tls")
 
-    def __init__(self, dialler: Dialler, host: str, port: int, tls: TlsTarget | None = None) -> None:
+    def __init__(
+        self, dialler: Dialler, host: str, port: int, tls: TlsTarget | None = None, preface: bytes = b""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._dialler = dialler
         self._tls = tls
+        self._preface = preface
         self._sock: socket.socket | None = None
         self._addresses: list[tuple[int, tuple[str, int]]] = []
         self._failure = f"no address for {host}"
@@ -100,7 +103,16 @@ class Dial:
             self._failure = os.strerror(code)
             self._close()
             self._try_next()
-        elif self._tls is not None:
+            return
+        if self._preface:
+            try:
+                sock.sendall(self._preface)  # some hundred bytes, into an empty buffer
+            except OSError as error:
+                self._failure = str(error)
+                self._close()
+                self._loop.call_soon(self._fail)
+                return
+        if self._tls is not None:
             self._begin_tls(sock, self._tls)
         else:
             self._succeed(sock)

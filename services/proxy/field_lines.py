@@ -26,6 +26,11 @@ def make_drop_rule(names: Iterable[str]) -> DropRule:
     return _make_drop_rule(frozenset(name.encode("latin-1") for name in names))
 
 
+def drop_also(rule: DropRule, names: frozenset[bytes]) -> DropRule:
+    """The rule for these names as well, in lower case."""
+    return _make_drop_rule(rule.names | names)
+
+
 @lru_cache(maxsize=256)
 def _make_drop_rule(names: frozenset[bytes]) -> DropRule:
     pattern = rb"\n(?:" + b"|".join(re.escape(name) for name in sorted(names)) + rb"):[^\r]*+\r"

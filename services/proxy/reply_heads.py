@@ -3,14 +3,19 @@
 A busy upstream says the same head many times within a second, so what was made of one is kept for a while.
 """
 
+import re
+from collections.abc import Iterable
+from copy import copy
+
 from services.proxy.field_lines import make_drop_rule, without
 from services.proxy.rewriting import TUNNEL_PROTOCOL
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.headers import HOP_BY_HOP, Headers
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.parsing import HEAD_END, find_head_end, parse_response_head
-from shared.httpcore.serializing import BODILESS
+from shared.httpcore.serializing import BODILESS, serialize_fields
 
+_NAMING = re.compile(rb"\n(?:location|refresh|set-cookie):")
 REQUEST_ID_START = b"X-Request-Id: "
 MAX_KEPT_HEADS = 256
 MAX_KEPT_BYTES = 1024  # of one head: what is longer does not repeat
@@ -25,8 +30,8 @@ class ReplyHead:
     """One head: what it decides, and what of it passes."""
 
     __slots__ = (
-        "content_length", "field_lines", "has_date", "is_chunked", "is_sized", "keep_alive", "size", "start", "status",
-        "whole",
+        "content_length", "field_lines", "has_date", "is_chunked", "is_sized", "keep_alive", "names_upstream", "size",
+        "start", "status", "whole",
     )  # fmt: skip
 
     def __init__(self, buffer: bytes, end: int, limits: Limits) -> None:
@@ -39,7 +44,9 @@ class ReplyHead:
         self.content_length = head.content_length  # None: no such field
         is_bodiless = head.status in BODILESS or head.status < 200
         self.field_lines = without(head.field_lines, _BODILESS_FIELDS if is_bodiless else _PASSED_FIELDS)
-        self.has_date = b"\ndate:" in (b"\n" + self.field_lines).lower()
+        lowered = (b"\n" + self.field_lines).lower()
+        self.has_date = b"\ndate:" in lowered
+        self.names_upstream = _NAMING.search(lowered) is not None  # perhaps: in a redirect, or for a cookie
         if head.status == 101:
             upgrade = ", ".join(head.headers.get_all("upgrade"))
             self.field_lines += f"Upgrade: {upgrade}\r\n".encode("latin-1")
@@ -47,6 +54,15 @@ class ReplyHead:
         self.is_sized = head.content_length is not None and not is_bodiless  # a body of this length follows a GET
         # All of it but the id, when nothing is to be added for this client; else it is put together for each reply.
         self.whole = self.start + self.field_lines + REQUEST_ID_START if self.has_date else None
+
+    def with_pairs(self, pairs: Iterable[tuple[str, str]], *, has_length: bool) -> "ReplyHead":
+        """The same head with other fields. Not `has_length`: its body is now of unknown length."""
+        changed = copy(self)
+        changed.field_lines = serialize_fields(pairs).encode("latin-1")
+        changed.names_upstream, changed.whole = False, None
+        if not has_length:
+            changed.content_length = None
+        return changed
 
     @property
     def switches_to_tunnel(self) -> bool:

@@ -74,17 +74,12 @@ class RouteTable:
         BadPathError when the path has no normal form.
         """
         found = self.find_host(host)
-        if found is None:
-            return NoRoute(is_host_known=False)
-        name, locations = found
-        path = normalize_path(raw_path)
-        location = locations.find(path)
-        if location is None:
-            return NoRoute(is_host_known=True)
-        if location.prefix == path + "/" and not location.is_exact:
-            # Never the path as received: `//api` would become a Location that names another host.
-            return SlashRedirect(_escape(location.prefix))
-        return Route(name, locations.host, location, path)
+        return NoRoute(is_host_known=False) if found is None else _find_in(*found, normalize_path(raw_path))
+
+    def find_normal(self, host: str, path: str) -> Decision:
+        """As `find`, for a path in normal form."""
+        found = self.find_host(host)
+        return NoRoute(is_host_known=False) if found is None else _find_in(*found, path)
 
     def find_host(self, host: str) -> "tuple[str, _Locations] | None":
         """The rule for a Host value: the exact name, else the longest wildcard, else `*`."""
@@ -98,6 +93,16 @@ class RouteTable:
                 if (wildcard := self._wildcard.get(suffix)) is not None:
                     return wildcard
         return self._rest
+
+
+def _find_in(name: str, locations: "_Locations", path: str) -> Decision:
+    location = locations.find(path)
+    if location is None:
+        return NoRoute(is_host_known=True)
+    if location.prefix == path + "/" and not location.is_exact:
+        # Never the path as received: `//api` would become a Location that names another host.
+        return SlashRedirect(escape_path(location.prefix))
+    return Route(name, locations.host, location, path)
 
 
 class _Locations:
@@ -142,6 +147,11 @@ def normalize_path(raw_path: str) -> str:
     path = unquote_to_bytes(raw_path).decode("utf-8", "surrogateescape")
     if "\x00" in path:
         raise BadPathError("the path holds a NUL")
+    return tidy_path(path)
+
+
+def tidy_path(path: str) -> str:
+    """A decoded path with its dot segments resolved and its slashes merged. BadPathError when it climbs too far."""
     segments = path.split("/")
     normal = list(_resolve_dots(segments[1:]))
     if segments[-1] in ("", ".", ".."):
@@ -172,10 +182,10 @@ def upstream_target(target: str, query: str, route: Route) -> str:
     if location.uri is None:
         return target
     rest = "" if location.is_exact else route.normal_path[len(location.prefix) :]
-    path = location.uri + _escape(rest)
+    path = location.uri + escape_path(rest)
     return f"{path}?{query}" if "?" in target else path
 
 
-def _escape(path: str) -> str:
-    """RFC 3986 §3.3: what may stand in a path as it is, the rest percent-encoded."""
+def escape_path(path: str) -> str:
+    """A decoded path as it is sent: what RFC 3986 §3.3 allows stays, the rest is percent-encoded."""
     return quote(path, safe="/!$&'()*+,;=:@-._~", errors="surrogateescape")

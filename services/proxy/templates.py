@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.proxy.forwarding_fields import client_view
 from shared.httpcore.message import Request
 
 
@@ -40,7 +41,12 @@ def host_name(host: str) -> str:
 
 def _proxy_add_x_forwarded_for(facts: RequestFacts) -> str:
     earlier = facts.request.headers.get_all("x-forwarded-for")
-    return ", ".join([*earlier, facts.request.remote_ip])
+    return ", ".join([*earlier, client_view(facts.request).peer_ip])
+
+
+def _forwarding(field_name: str) -> Render:
+    """What a field of `forwarding_fields` holds."""
+    return lambda facts: client_view(facts.request).by_name[field_name]
 
 
 def _argument(query: str, prefix: str) -> str:
@@ -58,6 +64,12 @@ def _uri(facts: RequestFacts) -> str:
 VARIABLES: dict[str, Render] = {
     "host": _host,
     "remote_addr": lambda facts: facts.request.remote_ip,
+    "realip_remote_addr": lambda facts: client_view(facts.request).peer_ip,
+    "forwarded": _forwarding("Forwarded"),
+    "forwarded_for": _forwarding("X-Forwarded-For"),
+    "forwarded_host": _forwarding("X-Forwarded-Host"),
+    "forwarded_port": _forwarding("X-Forwarded-Port"),
+    "forwarded_proto": _forwarding("X-Forwarded-Proto"),
     "remote_port": lambda facts: str(facts.request.remote_port),
     "proxy_add_x_forwarded_for": _proxy_add_x_forwarded_for,
     "proxy_host": lambda facts: facts.upstream,
@@ -69,7 +81,21 @@ VARIABLES: dict[str, Render] = {
     "args": lambda facts: facts.request.query,
 }
 # What stays the same for as long as a client repeats its fields; all others are rendered for each request.
-STEADY = frozenset({"host", "remote_addr", "remote_port", "proxy_add_x_forwarded_for", "scheme"})
+STEADY = frozenset(
+    {
+        "host",
+        "remote_addr",
+        "remote_port",
+        "realip_remote_addr",
+        "forwarded",
+        "forwarded_for",
+        "forwarded_host",
+        "forwarded_port",
+        "forwarded_proto",
+        "proxy_add_x_forwarded_for",
+        "scheme",
+    }
+)
 STEADY_PREFIXES = ("http_", "cookie_")
 # Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`, `$arg_q` what follows `q=`
 # in the query.

@@ -74,6 +74,15 @@ class Transport:
         self._is_reading = True
         loop.add_reader(sock.fileno(), self._on_readable)
 
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """The address and port that the client connected to; an IPv4 one in its own form. ("", 0) when it is gone."""
+        try:
+            ip, port = self._sock.getsockname()[:2]
+        except OSError:
+            return "", 0
+        return ip.removeprefix("::ffff:"), port
+
     # --- what subclasses fill in -------------------------------------------------------------------------------
 
     def _on_data(self, data: bytes) -> None:

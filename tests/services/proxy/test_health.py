@@ -70,7 +70,8 @@ class FakeProbe:
         self.failing: set[Address] = set()
         self.asked: list[Address] = []
 
-    async def __call__(self, address: Address, _: HealthCheckConfig) -> str | None:
+    async def __call__(self, address: Address, _: HealthCheckConfig, preface: bytes) -> str | None:
+        assert preface == b""
         self.asked.append(address)
         return "no" if address in self.failing else None
 

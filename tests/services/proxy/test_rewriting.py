@@ -14,7 +14,9 @@ OWN = [
     ("X-Forwarded-For", "9.9.9.9"),
     ("X-Forwarded-Proto", "http"),
     ("X-Forwarded-Host", "shop.example"),
+    ("X-Forwarded-Port", "80"),
     ("X-Real-IP", "9.9.9.9"),
+    ("Forwarded", "for=9.9.9.9;host=shop.example;proto=http"),
     ("X-Request-Id", "id-1"),
 ]
 
