@@ -25,6 +25,10 @@ FIELD_SECTION = re.compile(FIELD_LINES)
 # `parsing`. The groups: method, target, minor version.
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/1\.([01])\r\n")
 
+# RFC 9112 §2.2: empty lines before a request line, as some clients send them after a body. All of them: how many there
+# are at a time is the network's choice.
+EMPTY_LINES = re.compile(rb"(?:\r\n)++")
+
 # RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ].
 RESPONSE_HEAD = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: " + FIELD_VALUE + rb")?\r\n" + FIELD_LINES + rb"\r\n")
 
@@ -68,8 +72,15 @@ _DECIDING = {"connection", "content-length", "transfer-encoding"}
 HOP_FIELD_NAMES = HOP_BY_HOP | _DECIDING | {"x-request-id"}
 HOP_FIELDS = make_field_finder(_DECIDING, HOP_FIELD_NAMES - _DECIDING)
 
+# RFC 9110 §5.6.4: quoted-string, closed within its line.
+QUOTED_STRING = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
+
+# RFC 9112 §7.1.1: chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ). To the letter, for others
+# look for the end of a quote, or of a line, elsewhere.
+CHUNK_EXT = rb"(?:[ \t]*+;[ \t]*+" + TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?)++"
+
 # RFC 9112 §7.1: chunk = chunk-size [ chunk-ext ] CRLF. At most 15 digits, so the size fits 60 bits everywhere.
-CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(" + CHUNK_EXT + rb")?\r\n")
 
 # RFC 9112 §7.1.2: trailer-section, the empty line that ends it included.
 TRAILER_SECTION = re.compile(FIELD_LINES + rb"\r\n")
@@ -78,8 +89,9 @@ TRAILER_SECTION = re.compile(FIELD_LINES + rb"\r\n")
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # RFC 9110 §7.2, RFC 3986 §3.2.2: Host = uri-host [ ":" port ], a name, an IPv4 address or an IP literal.
+# Deliberate: a name may not hold a comma, which some take for the end of the first of several.
 HOST = re.compile(
-    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]++|(?:%[0-9A-Fa-f]{2})++|\[[0-9A-Fa-f:.]{2,45}\]|\[v[0-9A-Fa-f]\.[!-Z^-~]++\])"
+    rb"(?:[A-Za-z0-9\-._~!$&'()*+;=]++|(?:%[0-9A-Fa-f]{2})++|\[[0-9A-Fa-f:.]{2,45}\]|\[v[0-9A-Fa-f]\.[!-Z^-~]++\])"
     rb"(?::[0-9]{0,5})?"
 )
 

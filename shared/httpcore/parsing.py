@@ -84,6 +84,8 @@ def parse_repeated_head(buffer: bytes, previous: HeadFields, limits: Limits) -> 
     octets = buffer[: -len(end_of_head)]
     if len(octets) > MAX_KEPT_LINE_BYTES or len(octets) - 2 > limits.max_request_line_bytes:
         return None
+    if len(buffer) > limits.max_head_bytes:  # a longer line before fields that were just short enough
+        return None
     line = _parse_plain_line(octets, previous.version_minor)
     return Request(line[0], line[1], previous.version_minor, b"", previous, line) if line is not None else None
 
@@ -98,7 +100,7 @@ def _parse_plain_line(octets: bytes, version_minor: int) -> RequestLine | None:
     if line is None or (line[3] == b"1") is not (version_minor == 1):
         return None
     method, target, _ = line.groups()
-    if target[0] != 0x2F or BAD_TARGET.search(target) is not None:  # "/"
+    if target[0] != 0x2F or method == b"CONNECT" or BAD_TARGET.search(target) is not None:  # "/"
         return None
     return split_request_line(method.decode("ascii"), target.decode("ascii"))
 
@@ -111,7 +113,7 @@ def _make_request(line: re.Match[bytes], fields: HeadFields, limits: Limits) -> 
     if BAD_TARGET.search(target) is not None:
         raise ProtocolError(400, "bad_target", "got a request-target with a fragment or a bad percent-escape")
     request = Request(method.decode("ascii"), target.decode("ascii"), fields.version_minor, fields=fields)
-    if target[0] != 0x2F:  # "/"
+    if target[0] != 0x2F or method == b"CONNECT":  # "/"
         _resolve_target_form(request)
     return request
 
@@ -351,14 +353,19 @@ def decide_framing(start: bytes, *lines: bytes | None) -> ReplyFraming:
     except ProtocolError as error:
         raise ProtocolError(502, "bad_reply", f"the reply's framing: {error.message}") from None
     options = frozenset(option.strip(b" \t") for option in fields.get(b"connection", b"").split(b","))
-    # RFC 9110 §8.6: no Content-Length in a 204; one in a 304 would be that of another reply.
+    # RFC 9110 §8.6, §15.2: a 1xx or a 204 ends with its head, and MUST NOT announce a body. Servers do so of a 204;
+    # whether one follows, and when, nobody can tell.
+    is_announced = (coding is not None or bool(content_length)) and (status < 200 or status == 204)
+    if is_announced and status != 204:
+        raise ProtocolError(502, "bad_reply", f"got a {status} reply that announces a body")
+    # §8.6: no Content-Length in a 204; one in a 304 would be that of another reply.
     is_sized = content_length is not None and status >= 200 and status not in BODILESS
     return ReplyFraming(
         status=status,
         content_length=content_length,
         is_sized=is_sized,
         is_chunked=coding is not None,
-        keep_alive=b"close" not in options and (version_minor == 1 or b"keep-alive" in options),
+        keep_alive=not is_announced and b"close" not in options and (version_minor == 1 or b"keep-alive" in options),
         named=options - _SET_APART,
         length_line=b"Content-Length: %d\r\n" % content_length if is_sized else b"",  # type: ignore[str-format]
     )
