@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = ("http_request", "http_reply", "field_values", "websocket_frames", "proxy_conf", "peer_wire")
+TARGETS = (
+    "http_request",
+    "http_reply",
+    "field_values",
+    "websocket_frames",
+    "proxy_conf",
+    "proxy_protocol",
+    "peer_wire",
+)
 FINDS = ("crash-*", "timeout-*", "oom-*", "leak-*")
 NOISE = ("#", "INFO", "stat::", "WARNING: Failed to find function", "MS: ", "0x", "\\", "Base64")
 MAX_SHOWN = 500  # characters of a line of the output

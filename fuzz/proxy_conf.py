@@ -19,7 +19,8 @@ def check(data: bytes) -> None:
     else:
         assert config.hosts, "a configuration that serves nobody"
         pools = {pool.name for pool in config.pools}
-        assert all(location.pool in pools for host in config.hosts for location in host.locations), "a stray pool"
+        locations = [location for host in config.hosts for location in host.locations]
+        assert all(each.pool in pools or each.answer is not None for each in locations), "a stray pool"
 
 
 def check_mistakes(error: ConfigError, lines: list[str]) -> None:

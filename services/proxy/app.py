@@ -9,13 +9,16 @@ import ssl
 import time
 
 from services.proxy.access import Access, Sessions
+from services.proxy.config_values import ProxyConfig
 from services.proxy.console import Console, Parts
 from services.proxy.events import EventFeed
 from services.proxy.exchanges import ExchangeTable
+from services.proxy.exposition import expose_intake
 from services.proxy.failures import render_error
 from services.proxy.forward import Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.handlers import OwnPaths, SiteHandler
+from services.proxy.intake import Intake
 from services.proxy.mesh import Mesh, MeshKeys
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.reloading import Refused, Reloaded, Reloader
@@ -61,7 +64,9 @@ class Proxy:
         self._metrics = ProxyMetrics(lifecycle.metrics, self.pools)
         self._forwarder = Forwarder(self._exchanges, self._metrics)
         self._gateway = Gateway(self._exchanges, self._tell, sticky_key=_sticky_key(settings))
-        self._reloader = Reloader(settings.config, self._gateway, self._metrics, self._feed)
+        self._intake = Intake()
+        expose_intake(lifecycle.metrics, self._intake)
+        self._reloader = Reloader(settings.config, self._take_over, self._gateway, self._metrics, self._feed)
         self._sessions = _load_sessions(settings)
         self._mesh = _make_mesh(settings, self._gateway.on_event, tracker_tls)
 
@@ -71,6 +76,7 @@ class Proxy:
 
     async def start(self) -> None:
         """Upstreams are known, as far as they can be; tasks run until the lifecycle ends them."""
+        self._lifecycle.expects_proxy_header = self._intake.expects_proxy_header
         self._lifecycle.on_hangup(self._on_hangup)
         await self._reloader.load_first()
         if self._mesh is not None:
@@ -84,13 +90,14 @@ class Proxy:
         """The proxy's own paths, and the rules for everything else."""
         router = Router()
         router.set_error_page(render_error)
+        router.before(self._intake.identify)
         router.add("GET", HEALTH_PATH, self._handle_health)
         guard = Guard(self._sessions is not None, self._settings.cors_origin, frozenset({self._settings.server_ip}))
         own = OwnPaths(router, Access(self._sessions, guard))
         self._make_console().add_to(own)
         if self._mesh is not None:
             own.add_mesh(self._mesh, self._forwarder)
-        SiteHandler(self._gateway, self._forwarder).add_to(router)
+        SiteHandler(self._gateway, self._forwarder, self._intake).add_to(router)
         return router
 
     def _make_console(self) -> Console:
@@ -101,12 +108,17 @@ class Proxy:
             feed=self._feed,
             reloader=self._reloader,
             pools=self.pools,
+            intake=self._intake,
             peers=self._peers,
             reload=self._reload,
         )
         return Console(parts, self._lifecycle, keyed=self._sessions is not None)
 
     # --- reload and end ----------------------------------------------------------------------------------------
+
+    async def _take_over(self, config: ProxyConfig) -> None:
+        await self._gateway.apply(config)
+        self._intake.apply(config)
 
     def _on_hangup(self) -> None:
         self._lifecycle.start_task(self._reload_on_hangup(), "reload")

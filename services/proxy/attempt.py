@@ -8,6 +8,7 @@ import math
 import socket
 from collections.abc import Callable
 from enum import Enum
+from ipaddress import ip_address
 from time import monotonic
 
 from services.proxy.config_values import ForwardSettings
@@ -24,6 +25,7 @@ from shared.httpcore.message import Deferred, Request
 from shared.httpcore.methods import IDEMPOTENT_METHODS
 from shared.httpcore.net.pipes import PipePool
 from shared.httpcore.net.replying import ReplySide
+from shared.httpcore.proxy_protocol import Endpoint, serialize_proxy_header
 
 MAX_INTERIM_REPLIES = 32
 # How long a client may take for one part of a reply. The server cuts clients that read nothing for a minute; this
@@ -105,13 +107,19 @@ class Attempt(Deferred):
         """Something went wrong here, in an `except` clause: the client gets a 500, or sees its reply cut."""
         raise NotImplementedError
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the client has its reply, or is gone."""
+        return self.stage is Stage.OVER
+
     # --- connecting --------------------------------------------------------------------------------------------
 
     def _go_to(self, upstream: Upstream, *, fresh: bool) -> None:
         """The request is at this upstream, on an idle connection unless it is to be a fresh one."""
         self.upstream = upstream
         now = self.began_at = monotonic()
-        connection = self._table.begin(self, upstream, fresh=fresh)
+        version = self.pool.config.proxy_protocol  # with a header in front, a connection is one client's own
+        connection = self._table.begin(self, upstream, fresh=fresh or version > 0)
         self._is_reused = connection is not None
         if connection is not None:
             self._ask(connection, now)
@@ -119,7 +127,18 @@ class Attempt(Deferred):
         self.stage = Stage.CONNECTING
         self.deadline = now + self.settings.connect_timeout_s
         address = upstream.address
-        self._dial = Dial(self, address.host, address.port, self._table.tls_target(address))
+        preface = self._proxy_header(version) if version else b""
+        self._dial = Dial(self, address.host, address.port, self._table.tls_target(self.pool, upstream), preface)
+
+    def _proxy_header(self, version: int) -> bytes:
+        """Who the client is, and whom it wanted; nothing of both where that is no address."""
+        request = self.request
+        try:
+            source: Endpoint | None = Endpoint(str(ip_address(request.remote_ip)), request.remote_port)
+            destination: Endpoint | None = Endpoint(*self.client.local_address)
+        except ValueError:
+            source = destination = None
+        return serialize_proxy_header(version, source, destination)
 
     def on_connected(self, sock: socket.socket) -> None:
         """See Dialler."""
@@ -131,10 +150,10 @@ class Attempt(Deferred):
         except Exception:
             self._crash()
 
-    def on_connect_failed(self, detail: str) -> None:
+    def on_connect_failed(self, kind: FailureKind, detail: str) -> None:
         """See Dialler."""
         self._dial = None
-        self._fail(Failure(FailureKind.CONNECT_FAILED, detail))
+        self._fail(Failure(kind, detail))
 
     # --- sending -----------------------------------------------------------------------------------------------
 
@@ -321,7 +340,7 @@ class Attempt(Deferred):
             self._sender = None
         connection, self.connection = self.connection, None
         self._buffer, self._scanned = b"", 0
-        if connection is not None and not (reuse and self._is_sent):
+        if connection is not None and not (reuse and self._is_sent and not self.pool.config.proxy_protocol):
             connection.close()
             connection = None
         self._is_sent = False

@@ -10,11 +10,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from services.proxy.config_values import HostConfig, ProxyConfig
+from services.proxy.features import Features, FeatureWords
 
 _LISTS = {"locations": "location", "servers": "server"}
 _UNIT = re.compile(r"_(s|bytes)$")
 # Where something stands, and what is made of other fields.
 _LEFT_OUT = frozenset({"line", "headers"})
+_UNSAID = frozenset({"settings", "features"})  # what only holds others
+_ROOMS = frozenset({ProxyConfig.__module__, Features.__module__})  # whose values are looked into
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,12 @@ class Changes:
 
 
 def compare(before: ProxyConfig, after: ProxyConfig) -> dict[str, Any]:
-    """What the change from one to the other means for hosts and for pools; `is_same` when nothing."""
+    """What the change from one to the other means for the whole file, hosts and pools; `is_same` when nothing."""
     hosts = _compare_named(_hosts_by_name(before), _hosts_by_name(after))
     pools = _compare_named({pool.name: pool for pool in before.pools}, {pool.name: pool for pool in after.pools})
-    is_same = not any((each.added or each.removed or each.changed) for each in (hosts, pools))
-    return {"is_same": is_same, "hosts": hosts.to_json(), "pools": pools.to_json()}
+    whole = differing(before.features, after.features)
+    is_same = not whole and not any((each.added or each.removed or each.changed) for each in (hosts, pools))
+    return {"is_same": is_same, "file": list(whole), "hosts": hosts.to_json(), "pools": pools.to_json()}
 
 
 def _hosts_by_name(config: ProxyConfig) -> dict[str, HostConfig]:
@@ -59,14 +63,14 @@ def differing(before: Any, after: Any) -> tuple[str, ...]:
 
 def _in_words(path: tuple[str, ...]) -> str:
     """Lists by what is in them, and without the units of values."""
-    words = [_LISTS.get(name, name) for name in path if name != "settings"]
+    words = [_LISTS.get(name, name) for name in path if name not in _UNSAID]
     return " ".join(_UNIT.sub("", word).replace("_", " ") for word in words)
 
 
 def _differing(before: Any, after: Any, path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
-    if before == after:
+    if before == after or isinstance(before, FeatureWords):  # what these words mean stands beside them, as Features
         return
-    if type(before) is type(after) and type(before).__module__ == ProxyConfig.__module__ and is_dataclass(before):
+    if type(before) is type(after) and type(before).__module__ in _ROOMS and is_dataclass(before):
         for each in fields(before):
             if each.name not in _LEFT_OUT:
                 yield from _differing(getattr(before, each.name), getattr(after, each.name), (*path, each.name))

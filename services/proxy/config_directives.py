@@ -20,6 +20,25 @@ from services.proxy.config_arguments import (
     parse_time_s,
     refuse,
 )
+from services.proxy.config_feature_words import (
+    read_cache_size,
+    read_cache_valid,
+    read_cookie_domain,
+    read_cookie_path,
+    read_error_page,
+    read_gzip_level,
+    read_gzip_min_length,
+    read_gzip_types,
+    read_limit_req,
+    read_limit_req_zone,
+    read_networks,
+    read_real_ip_header,
+    read_redirect,
+    read_rewrite,
+    read_send_proxy_protocol,
+    read_switch,
+    read_tracing,
+)
 from services.proxy.config_pool_words import (
     read_ejection,
     read_hash,
@@ -29,7 +48,10 @@ from services.proxy.config_pool_words import (
     read_policy,
     read_queue,
     read_random,
+    read_retry_budget,
     read_server,
+    read_ssl_name,
+    read_ssl_server_name,
     read_sticky,
     read_template,
 )
@@ -56,7 +78,8 @@ class DirectiveSpec:
     """One directive. `read` is None for those that open a block; `most` None: any number of arguments.
 
     `setting` is the field of `ForwardSettings` that it sets, for this block and those inside; a repeatable one
-    sets a tuple. `pool_field` is the field of `PoolConfig`.
+    sets a tuple. `pool_field` is the field of `PoolConfig`, `tls_field` that of `TlsWords`, `feature` that of
+    `FeatureWords`.
     """
 
     contexts: frozenset[Context]
@@ -68,10 +91,16 @@ class DirectiveSpec:
     same_as: str = ""  # another word for that directive
     setting: str = ""
     pool_field: str = ""
+    tls_field: str = ""
+    feature: str = ""
 
 
 def _read_time(words: Sequence[Word]) -> float:
     return parse_time_s(words[0])
+
+
+def _read_path(words: Sequence[Word]) -> str:
+    return words[0].text
 
 
 def _read_max_body(words: Sequence[Word]) -> int | None:
@@ -163,6 +192,13 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "ejection": DirectiveSpec(_CHOOSING, 1, None, read_ejection, "fails=5", pool_field="ejection"),
     "slow_start": DirectiveSpec(_CHOOSING, 1, 1, _read_time, "none", pool_field="slow_start_s"),
     "queue": DirectiveSpec(_CHOOSING, 1, 2, read_queue, "none", pool_field="queue"),
+    "proxy_retry_budget": DirectiveSpec(_CHOOSING, 1, 2, read_retry_budget, "20% min=10", pool_field="retry_budget"),
+    "proxy_ssl_verify": DirectiveSpec(_CHOOSING, 1, 1, read_switch, "on", tls_field="is_verified"),
+    "proxy_ssl_trusted_certificate": DirectiveSpec(_CHOOSING, 1, 1, _read_path, "the system's", tls_field="ca_file"),
+    "proxy_ssl_name": DirectiveSpec(_CHOOSING, 1, 1, read_ssl_name, "the server's", tls_field="name"),
+    "proxy_ssl_server_name": DirectiveSpec(_CHOOSING, 1, 1, read_ssl_server_name, "on", tls_field="sends_name"),
+    "proxy_ssl_certificate": DirectiveSpec(_CHOOSING, 1, 1, _read_path, "none", tls_field="certificate"),
+    "proxy_ssl_certificate_key": DirectiveSpec(_CHOOSING, 1, 1, _read_path, "in the same file", tls_field="key"),
     # --- requests --------------------------------------------------------------------------------------------
     "allow": DirectiveSpec(_ANYWHERE, 1, 1, _read_allow, "all", is_repeatable=True, setting="address_rules"),
     "deny": DirectiveSpec(_ANYWHERE, 1, 1, _read_deny, is_repeatable=True, same_as="allow"),
@@ -173,8 +209,43 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "proxy_connect_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "5s", setting="connect_timeout_s"),
     "proxy_read_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="read_timeout_s"),
     "proxy_send_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="send_timeout_s"),
-    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error", setting="retry_on"),
+    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error timeout", setting="retry_on"),
     "proxy_next_upstream_tries": DirectiveSpec(_ANYWHERE, 1, 1, _read_tries, "0", setting="max_tries"),
+    # --- clients behind other proxies -------------------------------------------------------------------------
+    "set_real_ip_from": DirectiveSpec(_FILE, 1, None, read_networks, "none", is_repeatable=True),
+    "real_ip_header": DirectiveSpec(_FILE, 1, 1, read_real_ip_header, "X-Forwarded-For"),
+    "real_ip_recursive": DirectiveSpec(_FILE, 1, 1, read_switch, "on"),
+    "proxy_protocol_from": DirectiveSpec(_FILE, 1, None, read_networks, "none", is_repeatable=True),
+    "send_proxy_protocol": DirectiveSpec(_CHOOSING, 1, 1, read_send_proxy_protocol, "off", pool_field="proxy_protocol"),
+    "trace_context": DirectiveSpec(_ANYWHERE, 1, 1, read_tracing, "continue", feature="tracing"),
+    # --- limits and cache --------------------------------------------------------------------------------------
+    "limit_req_zone": DirectiveSpec(_FILE, 3, 3, read_limit_req_zone, is_repeatable=True),
+    "limit_req": DirectiveSpec(_ANYWHERE, 1, 4, read_limit_req, "off", is_repeatable=True, feature="limits"),
+    "proxy_cache_size": DirectiveSpec(_FILE, 1, 2, read_cache_size, "64m max_reply=1m"),
+    "proxy_cache": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="is_cached"),
+    "proxy_cache_valid": DirectiveSpec(
+        _ANYWHERE, 1, None, read_cache_valid, "none", is_repeatable=True, feature="cache_valid"
+    ),
+    "proxy_cache_stale_if_error": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "none", feature="cache_stale_if_error_s"),
+    "proxy_cache_lock": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="cache_lock"),
+    "proxy_cache_client_control": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "on", feature="cache_honours_client"),
+    # --- rewriting ---------------------------------------------------------------------------------------------
+    "rewrite": DirectiveSpec(_SERVED, 2, 3, read_rewrite, is_repeatable=True),
+    "proxy_redirect": DirectiveSpec(_ANYWHERE, 1, 2, read_redirect, "default", is_repeatable=True, feature="redirects"),
+    "proxy_cookie_path": DirectiveSpec(
+        _ANYWHERE, 2, 2, read_cookie_path, "none", is_repeatable=True, feature="cookie_paths"
+    ),
+    "proxy_cookie_domain": DirectiveSpec(
+        _ANYWHERE, 2, 2, read_cookie_domain, "none", is_repeatable=True, feature="cookie_domains"
+    ),
+    # --- replies -----------------------------------------------------------------------------------------------
+    "gzip": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="gzip"),
+    "gzip_types": DirectiveSpec(_ANYWHERE, 1, None, read_gzip_types, "what shrinks", feature="gzip_types"),
+    "gzip_min_length": DirectiveSpec(_ANYWHERE, 1, 1, read_gzip_min_length, "1k", feature="gzip_min_bytes"),
+    "gzip_comp_level": DirectiveSpec(_ANYWHERE, 1, 1, read_gzip_level, "5", feature="gzip_level"),
+    "gzip_private": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="gzip_private"),
+    "error_page": DirectiveSpec(_ANYWHERE, 2, None, read_error_page, "none", is_repeatable=True, feature="error_pages"),
+    "proxy_intercept_errors": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="intercepts_errors"),
 }
 # Words of nginx that people try, and what there is in their place.
 ELSEWHERE = {
@@ -188,10 +259,10 @@ ELSEWHERE = {
     "resolver": "the system's resolver is asked",
     "zone": "there is one process, which knows all",
     "ssl_certificate": "certificates are flags, --tls-certificate and --tls-key",
-    "rewrite": "a path in proxy_pass replaces the location's; return redirects",
     "root": "files are an upstream's matter",
     "try_files": "files are an upstream's matter",
     "include": "the rules are one file",
 }
 SETTINGS = {name: spec for name, spec in DIRECTIVES.items() if spec.setting}
-POOL_WORDS = {name: spec for name, spec in DIRECTIVES.items() if name == "policy" or spec.pool_field}
+POOL_WORDS = {name: spec for name, spec in DIRECTIVES.items() if name == "policy" or spec.pool_field or spec.tls_field}
+TLS_WORDS = {name: spec for name, spec in DIRECTIVES.items() if spec.tls_field}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.proxy.config_directives import DIRECTIVES, Context
+from services.proxy.config_features import FeatureReader
 from services.proxy.config_findings import ConfigError, Findings
 from services.proxy.config_pools import PoolReader
 from services.proxy.config_sites import SiteReader, inherit
@@ -35,19 +36,22 @@ def parse_config(text: str, file_name: str = "proxy.conf") -> ProxyConfig:
     """The configuration that `text` spells; ConfigError with every mistake otherwise."""
     directives, mistakes = parse_syntax(text, DIRECTIVES)
     findings = Findings(mistakes)
-    config = _read_file(directives, findings)
+    config = _read_file(directives, findings, Path(file_name).parent)
     if findings.mistakes:
         raise ConfigError(file_name, findings.mistakes, findings.warnings)
     return config
 
 
-def _read_file(directives: Sequence[Directive], findings: Findings) -> ProxyConfig:
+def _read_file(directives: Sequence[Directive], findings: Findings, folder: Path) -> ProxyConfig:
     """Pools first, wherever they stand, so that hosts may name them."""
     scope = findings.read_scope(directives, Context.FILE)
-    pools = PoolReader(findings)
+    pools = PoolReader(findings, folder)
     pools.declare(scope.get("pool", []))
-    sites = SiteReader(findings, pools)
+    features = FeatureReader(findings, folder)
+    whole = features.read_file(scope)
+    sites = SiteReader(findings, pools, features)
     settings = inherit(ForwardSettings(), scope)
+    features.warn_of_risks(scope)
     hosts = [sites.read_host(entry.directive, settings) for entry in scope.get("host", [])]
     if not hosts and not findings.mistakes:
         findings.note(
@@ -56,4 +60,4 @@ def _read_file(directives: Sequence[Directive], findings: Findings) -> ProxyConf
         )
     if not findings.mistakes:  # else what would use a pool may be what was refused
         pools.warn_of_unused()
-    return ProxyConfig(tuple(hosts), pools.pools, tuple(sorted(set(findings.warnings))), tuple(pools.names))
+    return ProxyConfig(tuple(hosts), pools.pools, whole, tuple(sorted(set(findings.warnings))), tuple(pools.names))

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.proxy.config_arguments import ArgumentError, parse_host_rule
-from services.proxy.config_directives import SETTINGS, Context
+from services.proxy.config_directives import SETTINGS, Context, DirectiveSpec
+from services.proxy.config_features import FEATURE_WORDS, FeatureReader
 from services.proxy.config_findings import Findings
 from services.proxy.config_pools import PoolReader
-from services.proxy.config_scope import Scope
+from services.proxy.config_scope import Entry, Scope
 from services.proxy.config_syntax import Directive, Position, Word
 from services.proxy.config_values import Answer, ForwardSettings, HostConfig, LocationConfig
 from services.proxy.rewriting import make_header_plan
@@ -27,14 +28,16 @@ class _Target:
     pool: str = ""
     uri: str | None = None
     authorization: str | None = None
+    scheme: str = "http"
     answer: Answer | None = None
 
 
 class SiteReader:
     """Reads the `host` blocks of one file, after its pools."""
 
-    def __init__(self, findings: Findings, pools: PoolReader) -> None:
+    def __init__(self, findings: Findings, pools: PoolReader, features: FeatureReader) -> None:
         self._findings = findings
+        self._features = features
         self._pools = pools
         self._names: dict[str, Position] = {}
 
@@ -43,18 +46,19 @@ class SiteReader:
         names = self._read_names(directive.arguments)
         scope = self._findings.read_scope(directive.block or (), Context.HOST)
         settings = inherit(outer, scope)
+        self._features.warn_of_risks(scope)
         place = names[0] if names else ""
         default = self._read_target(scope, place + "/", {})
         locations = self._read_locations(scope, settings, place, default)
         line = directive.name.position.line
         if default and not any(location.prefix == "/" and not location.is_exact for location in locations):
-            locations.append(_location("/", default, settings, line))
+            locations.append(self._location("/", default, settings, line))
         elif default:
             self._warn_of_unused_target(scope, locations, default)
         has_target = scope.get("location") or _has_target(scope)
         if not has_target and not self._findings.has_mistake_inside(directive):
             self._findings.note(directive.name.position, "this host needs a proxy_pass or a location")
-        return HostConfig(names, tuple(locations), line)
+        return HostConfig(names, tuple(locations), line, self._features.read_rewrites(scope))
 
     def _read_names(self, words: Sequence[Word]) -> tuple[str, ...]:
         names = []
@@ -89,6 +93,7 @@ class SiteReader:
             seen[prefix, is_exact] = line
             self._warn_of_unreachable(prefix, position)
             inner = self._findings.read_scope(directive.block or (), Context.LOCATION)
+            self._features.warn_of_risks(inner)
             target = self._read_target(inner, f"{place}{'=' if is_exact else ''}{prefix}", scope)
             if target is None and not _has_target(inner):
                 target = default
@@ -97,8 +102,9 @@ class SiteReader:
                     message = "this location needs a proxy_pass, here or in its host"
                     self._findings.note(directive.name.position, message)
             if target is not None:
-                location = _location(prefix, target, inherit(outer, inner), line)
-                locations.append(replace(location, is_exact=is_exact))
+                location = self._location(prefix, target, inherit(outer, inner), line)
+                features = replace(location.features, rewrites=self._features.read_rewrites(inner))
+                locations.append(replace(location, is_exact=is_exact, features=features))
         return locations
 
     def _read_target(self, scope: Scope, pool_name: str, outer: Scope) -> _Target | None:
@@ -114,7 +120,20 @@ class SiteReader:
                 self._pools.refuse_pool_words(scope)
             return _Target(answer=scope["return"][0].value)
         target = self._pools.pass_to(entries, pool_name, scope, outer) if entries else None
-        return _Target(target.host, target.uri, target.authorization) if target is not None else None
+        return _Target(target.host, target.uri, target.authorization, target.scheme) if target is not None else None
+
+    def _location(self, prefix: str, target: _Target, settings: ForwardSettings, line: int) -> LocationConfig:
+        return LocationConfig(
+            prefix=prefix,
+            pool=target.pool,
+            uri=target.uri,
+            authorization=target.authorization,
+            settings=settings,
+            headers=make_header_plan(settings.set_headers, tracing=settings.features.tracing),
+            line=line,
+            answer=target.answer,
+            features=self._features.prepare(settings.features, target.pool, prefix, target.uri, target.scheme),
+        )
 
     def _warn_of_unreachable(self, prefix: str, position: Position) -> None:
         """Paths are compared in their normal form, and some are the proxy's own."""
@@ -139,26 +158,15 @@ def _has_target(scope: Scope) -> bool:
     return "proxy_pass" in scope or "return" in scope
 
 
-def _location(prefix: str, target: _Target, settings: ForwardSettings, line: int) -> LocationConfig:
-    return LocationConfig(
-        prefix=prefix,
-        pool=target.pool,
-        uri=target.uri,
-        authorization=target.authorization,
-        settings=settings,
-        headers=make_header_plan(settings.set_headers),
-        line=line,
-        answer=target.answer,
-    )
-
-
 def inherit(outer: ForwardSettings, scope: Scope) -> ForwardSettings:
     """A block's own words over those around it. As in nginx, one line of a repeatable word replaces all outer
     ones.
     """
-    own: dict[str, Any] = {}
-    for name, spec in SETTINGS.items():
-        if name in scope:
-            values = [entry.value for entry in scope[name]]
-            own[spec.setting] = tuple(values) if spec.is_repeatable else values[0]
-    return replace(outer, **own)
+    own = {spec.setting: _value_of(spec, scope[name]) for name, spec in SETTINGS.items() if name in scope}
+    features = {spec.feature: _value_of(spec, scope[name]) for name, spec in FEATURE_WORDS.items() if name in scope}
+    return replace(outer, **own, features=replace(outer.features, **features) if features else outer.features)
+
+
+def _value_of(spec: DirectiveSpec, entries: Sequence[Entry]) -> Any:
+    values = [entry.value for entry in entries]
+    return tuple(values) if spec.is_repeatable else values[0]

@@ -7,11 +7,16 @@ seconds, sizes in bytes.
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from services.proxy.config_syntax import Mistake, Position
+from services.proxy.features import NO_FEATURES, PLAIN_FILE, PLAIN_WORDS, Features, FeatureWords, WholeFileFeatures
 from services.proxy.rewriting import HeaderPlan, make_header_plan
 from services.proxy.templates import Template
+from services.proxy.upstream_tls import UpstreamTls
+
+if TYPE_CHECKING:
+    from services.proxy.path_rewriting import PathRule
 
 
 class PolicyName(Enum):
@@ -133,6 +138,14 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryBudgetConfig:
+    """How much of what fails may be sent again: a share of the pool's requests, and so many a second in any case."""
+
+    percent: int = 20
+    min_per_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class PoolConfig:
     """The upstreams that stand for each other. A pool made of `proxy_pass` lines is named after its place."""
 
@@ -144,6 +157,9 @@ class PoolConfig:
     ejection: EjectionConfig = EjectionConfig()
     sticky: StickyConfig | None = None
     queue: QueueConfig | None = None
+    retry_budget: RetryBudgetConfig | None = RetryBudgetConfig()  # None: no bound
+    tls: UpstreamTls | None = None  # None: in the clear
+    proxy_protocol: int = 0  # the version of the header that connections begin with; 0: none
     slow_start_s: float = 0.0  # over this time the share of one that comes or comes back grows to its weight
 
 
@@ -172,9 +188,10 @@ class ForwardSettings:
     read_timeout_s: float = 60.0
     send_timeout_s: float = 60.0
     max_body_bytes: int | None = None  # None: no limit
-    retry_on: frozenset[RetryCause] = frozenset({RetryCause.ERROR})
+    retry_on: frozenset[RetryCause] = frozenset({RetryCause.ERROR, RetryCause.TIMEOUT})
     max_tries: int = 0  # 0: every upstream once
     set_headers: tuple[tuple[str, Template], ...] = ()
+    features: FeatureWords = PLAIN_WORDS
     address_rules: tuple[AddressRule, ...] = ()  # the first that fits decides; none fits: allowed
 
 
@@ -195,15 +212,20 @@ class LocationConfig:
     headers: HeaderPlan = field(default_factory=make_header_plan)
     line: int = 0
     answer: Answer | None = None
+    features: Features = NO_FEATURES
 
 
 @dataclass(frozen=True, slots=True)
 class HostConfig:
-    """One `host` block: its names in lower case without port, and its locations in the order written."""
+    """One `host` block: its names in lower case without port, and its locations in the order written.
+
+    `rewrites` change the path before the location is chosen.
+    """
 
     names: tuple[str, ...]
     locations: tuple[LocationConfig, ...]
     line: int = 0
+    rewrites: "tuple[PathRule, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,5 +237,6 @@ class ProxyConfig:
 
     hosts: tuple[HostConfig, ...]
     pools: tuple[PoolConfig, ...]
+    features: WholeFileFeatures = PLAIN_FILE
     warnings: tuple[Mistake, ...] = field(default=(), compare=False)
     names: tuple[tuple[str, Position], ...] = field(default=(), compare=False, repr=False)

@@ -19,6 +19,7 @@ from services.proxy.exchanges import ExchangeTable
 from services.proxy.explaining import explain, parse_question
 from services.proxy.gateway import Gateway
 from services.proxy.handlers import OwnPaths
+from services.proxy.intake import Intake
 from services.proxy.live import serve_events
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.reloading import Refused, Reloaded, Reloader
@@ -58,6 +59,7 @@ class Parts:
     feed: EventFeed
     reloader: Reloader
     pools: Callable[[], Iterable[Pool]]
+    intake: Intake
     peers: Callable[[], dict[str, str]]
     reload: Callable[[], Awaitable[tuple[Reloaded | Refused, str | None]]]
 
@@ -131,6 +133,8 @@ class Console:
             "in_flight": len(parts.exchanges),
             "problems": find_problems(pools, now),
             "pools": [describe_pool(pool, parts.metrics, now) for pool in pools],
+            "cache": describe_cache(parts.intake),
+            "limits": {"delayed": parts.intake.delayed_count, "refused": parts.intake.refused_count},
             "peers": parts.peers(),
             "last_event": parts.feed.last_seq,
             "events": parts.feed.recent()[-EVENTS_SHOWN:],
@@ -163,6 +167,17 @@ class Console:
             "certificate_problem": certificate_problem,
         }
         return Response.json(told, headers=_NO_STORE)
+
+
+def describe_cache(intake: Intake) -> dict[str, Any]:
+    """What the cache holds now, and how often it said what since the start."""
+    replies = intake.store.replies
+    return {
+        "replies": len(replies),
+        "bytes": replies.size,
+        "max_bytes": replies.max_bytes,
+        "verdicts": {verdict.value: count for verdict, count in intake.verdicts.items()},
+    }
 
 
 def may_reload(visitor: Visitor) -> bool:

@@ -1,6 +1,7 @@
 """`/_proxy/explain`: which rule takes a request, which upstreams it may go to, and which is next and why.
 
-Asks `routing`, `answers`, `upstreams` and `policies` what they would do with such a request, and changes nothing.
+Asks `rewritten_routes`, `answers`, `upstreams` and `policies` what they would do with such a request, and changes
+nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,8 @@ from typing import Any
 
 from services.proxy.answers import own_answer
 from services.proxy.config_values import ForwardSettings, RetryCause
-from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect, upstream_target
+from services.proxy.rewritten_routes import Redirect, find_route
+from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect
 from services.proxy.standing import standing_of, why_not_in_use
 from services.proxy.upstream_states import rank_of
 from services.proxy.upstreams import Pool, Upstream
@@ -37,7 +39,7 @@ class Question:
         """The request as the proxy would have it."""
         lines = [("Host", self.host), *((name, value) for name, value in self.headers if name.lower() != "host")]
         request = Request(self.method, self.path, 1, "".join(f"{n}: {v}\r\n" for n, v in lines).encode("utf-8"))
-        request.remote_ip = self.client
+        request.host, request.remote_ip = self.host, self.client
         return request
 
 
@@ -75,21 +77,27 @@ def explain(table: RouteTable, pools: Mapping[str, Pool], question: Question, no
     `candidates`, `left_out`, `chosen` and `why`. `rule` is there when one takes it.
     """
     told: Json = {"host": question.host, "path": question.path, "method": question.method, "client": question.client}
-    raw_path, _, query = question.path.partition("?")
+    request = question.to_request()
     try:
-        decision = table.find(question.host, raw_path)
+        routed = find_route(table, request)
     except BadPathError as error:
         return told | {"answer": {"status": 400, "code": "bad_path", "why": str(error)}}
+    except HttpError as error:
+        return told | {"answer": {"status": error.status, "code": error.code, "why": error.message}}
+    if isinstance(routed, Redirect):
+        return told | {
+            "answer": {"status": routed.status, "location": routed.location, "why": "a rewrite line says so"}
+        }
+    decision = routed.decision
     if isinstance(decision, NoRoute):
         return told | {"answer": _refusal(decision)}
     if isinstance(decision, SlashRedirect):
         why = "a location has this path with a slash at its end"
         return told | {"answer": {"status": 301, "location": decision.location, "why": why}}
     told |= {"rule": _describe_rule(decision)}
-    request = question.to_request()
     if (answer := _own_answer(request, decision)) is not None:
         return told | {"answer": answer}
-    told |= {"upstream_target": upstream_target(question.path, query, decision)}
+    told |= {"upstream_target": routed.target}
     choice = explain_choice(pools[decision.location.pool], request, now)
     return told | choice | {"retries": _explain_retries(decision.location.settings, question.method)}
 

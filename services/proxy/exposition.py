@@ -6,6 +6,7 @@ What is counted, and where, is `proxy_metrics`'. docs/operations.md explains eac
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from services.proxy.intake import Intake
 from services.proxy.latency import LatencyWindow
 from shared.runtime.metrics import Counter, Gauge, MetricsRegistry
 
@@ -67,6 +68,23 @@ class Exposition:
             child = self._latency.labels(*labels)
             child.count, child.sum, child.quantiles = window.count, window.sum_s, quantiles
         self._shown = set(values)
+
+
+def expose_intake(registry: MetricsRegistry, intake: Intake) -> None:
+    """What the cache and the rate limits did, under names of their own."""
+    replies = intake.store.replies
+    verdicts = registry.counter(_PREFIX + "cache_lookups_total", "Requests the cache was asked about.", ("verdict",))
+    limited = registry.counter(_PREFIX + "rate_limited_total", "Requests that came too early.", ("result",))
+    registry.gauge(_PREFIX + "cache_bytes", "What is stored, names and fields included.", ask=lambda: replies.size)
+    registry.gauge(_PREFIX + "cache_replies", "Replies that are stored.", ask=lambda: len(replies))
+
+    def refresh() -> None:
+        for verdict, count in intake.verdicts.items():
+            verdicts.labels(verdict.value).value = count
+        limited.labels("delayed").value = intake.delayed_count
+        limited.labels("refused").value = intake.refused_count
+
+    registry.before_render(refresh)
 
 
 def flatten(counts: Iterable[tuple[Labels, Mapping[str, int]]]) -> dict[Labels, float]:

@@ -3,31 +3,29 @@
 Owns the order of things, as a state machine that readiness callbacks drive: a small request and its reply cost no task
 and no future. What is decided stands in values elsewhere: who may be chosen in `upstreams`, who is chosen in
 `policies`, what may be sent twice in `retries`, what the heads hold in `rewriting` and `reply_heads`. One attempt is
-`attempt`'s, bodies on their way back are `relay`'s.
+`attempt`'s, what the client gets of it `answering`'s, bodies on their way back are `relay`'s. Places that cache, limit
+or change replies use `shaping`'s kind of it.
 """
 
 import logging
 import math
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-from services.proxy.attempt import Attempt, Stage
-from services.proxy.config_values import ForwardSettings
+from services.proxy.answering import Answering
+from services.proxy.attempt import Stage
+from services.proxy.destination import Destination
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.failures import failure_response
-from services.proxy.field_lines import field_pairs
 from services.proxy.proxy_metrics import ProxyMetrics
-from services.proxy.relay import Collecting, Passing, Relay, Splicing, take_pipe
-from services.proxy.reply_heads import REQUEST_ID_START, ReplyHead, ReplyHeads
+from services.proxy.reply_heads import ReplyHeads
 from services.proxy.request_body import RequestBody
 from services.proxy.retries import (
     ALL_BUSY,
     NO_UPSTREAM,
     WAITED_IN_VAIN,
     Failure,
-    FailureKind,
     Outcome,
     Resending,
     RetryBudget,
@@ -36,29 +34,16 @@ from services.proxy.retries import (
     may_retry,
     outcome_of,
 )
-from services.proxy.revocation import Oversight
-from services.proxy.rewriting import UPGRADE_FIELDS, HeaderPlan, request_head, wants_tunnel
-from services.proxy.tunnel import HANDOVER_TIMEOUT_S, TunnelUpgrade
+from services.proxy.rewriting import UPGRADE_FIELDS, request_head, wants_tunnel
 from services.proxy.upstreams import Pool, Ticket, Upstream
 from shared.httpcore.errors import HttpCoreError, HttpError
-from shared.httpcore.framing import LengthDecoder, response_body_decoder
 from shared.httpcore.message import Request, Response
 from shared.httpcore.net.replying import ReplySide
-from shared.httpcore.serializing import BODILESS, serialize_field, serialize_fields
+from shared.httpcore.serializing import serialize_fields
+
+CLIENT_CLOSED_REQUEST = 499  # nginx's number, for the log alone
 
 _log = logging.getLogger("weaprous.proxy.forward")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where requests go, and how: which pool, with which fields. `oversight` None: nobody's rights are at stake."""
-
-    pool: Pool
-    headers: HeaderPlan
-    settings: ForwardSettings
-    authorization: str | None = None
-    extra_fields: tuple[tuple[str, str], ...] = ()
-    oversight: Oversight | None = None
 
 
 class Forwarder:
@@ -72,22 +57,19 @@ class Forwarder:
 
     def may_retry(self, pool: Pool) -> bool:
         """Whether the pool's budget allows that one of its requests is sent again."""
+        if (config := pool.config.retry_budget) is None:
+            return True
         now, requests = monotonic(), sum(upstream.requests for upstream in pool.upstreams)
         budget = self._budgets.get(pool)
         if budget is None:
             budget = self._budgets[pool] = RetryBudget(requests, now)
-        return budget.withdraw(requests, now)
+        return budget.withdraw(config, requests, now)
 
 
-class Forwarding(Attempt):
+class Forwarding(Answering):
     """One request, over all its attempts, until the client has the reply."""
 
-    __slots__ = (
-        "_destination", "_forwarder", "_is_head_out", "_last_failure", "_must_be_fresh", "_relay",
-        "_reply", "_target", "_ticket", "_tried",
-    )  # fmt: skip
-
-    _reply: ReplyHead
+    __slots__ = ("_forwarder", "_last_failure", "_must_be_fresh", "_target", "_ticket", "_tried")
 
     def __init__(self, forwarder: Forwarder, request: Request, destination: Destination, target: str) -> None:
         """`target` is the request-target for the upstream. HttpError for a body that is too large."""
@@ -102,13 +84,14 @@ class Forwarding(Attempt):
         self._scanned = self._interim_count = 0
         self._table = forwarder.exchanges
         self._heads = forwarder.heads
+        self._metrics = forwarder.metrics
         self._forwarder = forwarder
         self._destination = destination
         self._target = target
         self._tried: tuple[Upstream, ...] = ()
         self._last_failure: Failure | None = None
         self._must_be_fresh = False
-        self._relay: Relay | None = None
+        self._relay = None
         self._ticket: Ticket | None = None  # while it waits for a place
         self._is_head_out = False
         fields = request.fields
@@ -134,12 +117,14 @@ class Forwarding(Attempt):
             self._crash()
 
     def abandon(self) -> None:
-        """See Deferred: the upstream is freed at once."""
+        """See Deferred: the upstream is freed at once. The log has a 499, as nginx's, where no reply had begun."""
         if self._ticket is not None:
             self._ticket.leave()
         self._stop_relay()
         self._free(reuse=False)
         self.stage = Stage.OVER
+        request, status = self.request, self._reply.status if self._is_head_out else CLIENT_CLOSED_REQUEST
+        self.client.server.record(request, status, 0, monotonic() - request.received_at)
 
     # --- choosing, and choosing again --------------------------------------------------------------------------
 
@@ -172,7 +157,10 @@ class Forwarding(Attempt):
 
     def _give_up(self, outcome: Outcome) -> None:
         self._ticket = None
-        self._answer(failure_response(self.request, outcome, "upstream"))
+        self._answer(self._failure_reply(outcome))
+
+    def _failure_reply(self, outcome: Outcome) -> Response:
+        return failure_response(self.request, outcome, "upstream", self._destination.features.pages)
 
     def _on_failure(self, failure: Failure) -> None:
         """An upstream that failed is not asked again; a stale connection only means that a new one is due."""
@@ -187,14 +175,14 @@ class Forwarding(Attempt):
             self._tried = (*self._tried, upstream)
             self._tell(upstream, failure)
         if self._may_go_on(failure):
-            self._forwarder.metrics.count_retry(pool)
+            self._metrics.count_retry(pool)
             self._try_one()
         else:
             self._give_up(outcome_of(failure))
 
     def _tell(self, upstream: Upstream, failure: Failure) -> None:
         upstream.last_problem = failure.detail
-        self._forwarder.metrics.count_failure(upstream, self.pool, failure.kind.value)
+        self._metrics.count_failure(upstream, self.pool, failure.kind.value)
         extra = {
             "pool": self.pool.name,
             "upstream": upstream.name,
@@ -235,179 +223,3 @@ class Forwarding(Attempt):
         if request.fields.upgrade and wants_tunnel(request):
             more += UPGRADE_FIELDS
         return request_head(request, self._target, upstream.name, destination.headers, authorization, more)
-
-    # --- the reply ---------------------------------------------------------------------------------------------
-
-    def _on_head(self, head: ReplyHead, data: bytes) -> None:
-        self.stage = Stage.REPLYING
-        self._reply = head
-        upstream, pool, now = self.upstream, self.pool, monotonic()
-        self._forwarder.metrics.count_reply(upstream, pool, head.status, now - self.began_at)
-        pool.note_reply(upstream, head.status, now, now - self.began_at)
-        is_head = self.request.method == "HEAD"
-        if head.is_sized and not is_head:
-            assert head.content_length is not None
-            end = head.size + head.content_length
-            if len(data) >= end:
-                self.send_whole(data[head.size : end], is_clean=len(data) == end)
-                return
-        elif head.status == 101:
-            self._switch(head, data[head.size :])
-            return
-        elif is_head or head.status in BODILESS:
-            self.send_whole(b"", is_clean=len(data) == head.size)
-            return
-        self.expect_more()
-        relay = self._relay = self._choose_relay(head)
-        relay.begin(data[head.size :])
-
-    def _choose_relay(self, head: ReplyHead) -> Relay:
-        length = head.content_length
-        if length is not None and length <= Collecting.MAX_BYTES:
-            return Collecting(self, length)
-        if length is not None and self._destination.oversight is None and (pipe := take_pipe(self, length)) is not None:
-            return Splicing(self, length, pipe)
-        return Passing(self, response_body_decoder(self.request.method, head.status, head.is_chunked, length))
-
-    def pass_rest(self, left: int, sent_bytes: int) -> None:
-        """The rest of a body that could not be spliced is copied."""
-        self._stop_relay()
-        self._relay = Passing(self, LengthDecoder(left), sent_bytes)
-
-    def send_whole(self, body: bytes, *, is_clean: bool) -> None:
-        """The reply is complete: head and body go out in one call. `is_clean`: nothing came after it."""
-        client, request, head = self.client, self.request, self._reply
-        is_endless = head.content_length is None and head.status not in BODILESS  # such a head answers a HEAD
-        output = self.reply_head(is_endless=is_endless) + body
-        self._relay = None
-        self._free(reuse=is_clean and head.keep_alive)
-        self.stage = Stage.OVER
-        client.output.write(output)
-        client.finish(request, head.status, len(body))
-        self._table.soon(client.advance)
-
-    def reply_head(self, *, is_endless: bool) -> bytes:
-        """The head for the client. `is_endless`: its body has no length, so it is chunked, or ends by closing."""
-        client, request, head = self.client, self.request, self._reply
-        is_chunked = is_endless and request.version_minor == 1
-        connection = client.connection_field(request, ends_by_closing=is_endless and not is_chunked)
-        self._is_head_out = True
-        start, lines = head.start, head.field_lines
-        oversight = self._destination.oversight
-        if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(request, self.upstream)):
-            lines += serialize_field(*cookie).encode("latin-1")
-        if oversight is not None or client.server.router.alters_replies:
-            lines = self._decorated(head, lines, oversight)
-        elif head.whole is not None and lines is head.field_lines and not is_chunked and not connection:
-            return b"%b%b\r\n\r\n" % (head.whole, request.id.encode("ascii"))
-        if not head.has_date:
-            lines += b"Date: %b\r\n" % client.server.http_date(monotonic()).encode("ascii")
-        if is_chunked:
-            lines += b"Transfer-Encoding: chunked\r\n"
-        return b"%b%b%b%b%b\r\n\r\n" % (start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
-
-    def _decorated(self, head: ReplyHead, lines: bytes, oversight: Oversight | None) -> bytes:
-        """The field lines as the hooks leave them, which know nothing of lines."""
-        response = Response(head.status, b"", None, field_pairs(lines))
-        if oversight is not None:
-            oversight.decorate(self.request, response)
-        self.client.server.router.decorate(self.request, response)
-        return serialize_fields(response.headers).encode("latin-1")
-
-    def _take_body(self, data: bytes) -> None:
-        oversight = self._destination.oversight
-        if oversight is not None and not oversight.may_stay():
-            self._cut("the session is over")
-        elif self._relay is not None:
-            self._relay.on_data(data)
-
-    def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
-        if self.stage is Stage.TUNNELLING:  # the client has not taken its 101
-            self.client.abort()
-        elif self._relay is not None:
-            self._relay.on_end(detail, is_orderly=is_orderly)
-
-    def end_reply(self, sent_bytes: int, *, reuse: bool) -> None:
-        """The relay has written the whole reply."""
-        client = self.client
-        self._stop_relay()
-        self._free(reuse=reuse and self._reply.keep_alive)
-        self.stage = Stage.OVER
-        client.finish(self.request, self._reply.status, sent_bytes)
-        client.advance()
-
-    def cut_reply(self, detail: str, sent_bytes: int = 0, *, is_broken: bool = False) -> None:
-        """The upstream broke off, or broke the rules (`is_broken`), inside the body. The client sees its reply cut as
-        well, if it has any of it; else it gets a proper 502 or 504.
-        """
-        self._stop_relay()
-        if not self._is_head_out:
-            kind = FailureKind.REPLY_TIMED_OUT if self.has_timed_out else FailureKind.CLOSED
-            kind = FailureKind.BAD_REPLY if is_broken else kind
-            self._fail(Failure(kind, f"cut short inside the reply: {detail}", has_reply_begun=True))
-            return
-        self.pool.note_broken(self.upstream, monotonic(), f"a reply was cut short: {detail}", self.began_at)
-        extra = {"upstream": self.upstream.name, "reason": detail, "request_id": self.request.id}
-        _log.warning("a reply was cut short", extra=extra)
-        self._cut(detail, sent_bytes)
-
-    def _cut(self, detail: str, sent_bytes: int = 0) -> None:
-        self._stop_relay()
-        self._free(reuse=False)
-        self.stage = Stage.OVER
-        self.client.finish(self.request, self._reply.status, sent_bytes, cut=True)
-
-    def _stop_relay(self) -> None:
-        if self._relay is not None:
-            self._relay.stop()
-            self._relay = None
-
-    # --- tunnels -----------------------------------------------------------------------------------------------
-
-    def _switch(self, head: ReplyHead, early: bytes) -> None:
-        """RFC 9110 §15.2.2: a 101 answers a request that asked for it, and names what was asked for."""
-        if not wants_tunnel(self.request) or not head.switches_to_tunnel:
-            detail = "got a 101 that nobody asked for"
-            self._fail(Failure(FailureKind.BAD_REPLY, detail, has_reply_begun=True))
-            return
-        connection, self.connection = self.connection, None
-        assert connection is not None
-        self.stage = Stage.TUNNELLING
-        self.deadline = monotonic() + HANDOVER_TIMEOUT_S
-        pairs = [pair for pair in field_pairs(head.field_lines) if pair[0].lower() != "date"]
-        upgrade: Response = TunnelUpgrade(pairs, self, connection.release_socket(), early)
-        oversight = self._destination.oversight
-        if oversight is not None:
-            upgrade = oversight.limit(upgrade)
-        self._answer(upgrade)
-
-    def on_tunnel_begun(self) -> None:
-        """See TunnelOwner: it may be silent for hours."""
-        self.deadline = math.inf
-
-    def on_tunnel_ended(self) -> None:
-        """See TunnelOwner."""
-        self._free(reuse=False)
-        self.stage = Stage.OVER
-
-    # --- replies of our own ------------------------------------------------------------------------------------
-
-    def _answer(self, response: Response) -> None:
-        oversight = self._destination.oversight
-        if oversight is not None:
-            oversight.decorate(self.request, response)
-        if self.stage is Stage.CHOOSING:
-            self.stage = Stage.OVER
-        self.client.reply(self.request, response)
-        self._table.soon(self.client.advance)  # it may be at work with what came before, or after
-
-    def _crash(self) -> None:
-        self._stop_relay()
-        response = self.client.internal_error(self.request, "forwarding")
-        if self.stage is Stage.OVER:
-            return
-        if self._is_head_out:
-            self._cut("something went wrong here")
-        else:
-            self._free(reuse=False)
-            self._answer(response)

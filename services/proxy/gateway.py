@@ -13,26 +13,29 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from services.proxy.config_values import LocationConfig, PoolConfig, ProxyConfig
+from services.proxy.destination import Destination
 from services.proxy.discovery import Addresses, Discovery, Lookup, look_up, members_of
 from services.proxy.exchanges import ExchangeTable
-from services.proxy.forward import Destination
 from services.proxy.health import HealthChecks
-from services.proxy.routing import NoRoute, Route, RouteTable, SlashRedirect
+from services.proxy.rewritten_routes import Redirect, find_route, has_rewrites
+from services.proxy.routing import Decision, NoRoute, Route, RouteTable, SlashRedirect
 from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Pool, PoolEvent, Publish
+from shared.httpcore.message import Request
 
 MAX_KEPT_PLACES = 4096
 MAX_KEPT_PATH = 256  # characters
 
 
-class Place(NamedTuple):
-    """Where a request goes, and by which rule. `needs_look`: perhaps it is answered here (see `answers`)."""
+TICK_S = 0.1
 
-    destination: Destination | None  # None: it always is
+
+class Place(NamedTuple):
+    """Where a request goes, and by which rule. `needs_look`: there is more to do than to forward it."""
+
+    destination: Destination | None  # None: it is always answered here (see `answers`)
     route: Route
     needs_look: bool
-
-
-TICK_S = 0.1
+    target: str | None = None  # for the upstream, where `rewrite` lines made one
 
 
 class Gateway:
@@ -53,6 +56,7 @@ class Gateway:
         self.pools: dict[str, Pool] = {}
         self._places: dict[tuple[str, str], Place] = {}
         self._destinations: dict[int, Destination] = {}  # by the id of a location of `config`
+        self._rewriting: frozenset[int] = frozenset()  # ids of the hosts with `rewrite` lines
         self._exchanges = exchanges
         self._tell = tell
         self._sticky_key = sticky_key or os.urandom(32)
@@ -87,6 +91,7 @@ class Gateway:
         self.config, self.table = config, table
         self._places.clear()
         self._destinations.clear()
+        self._rewriting = frozenset(id(host) for host in config.hosts if has_rewrites(host))
         for name, pool in before.items():
             if name not in self.pools:
                 pool.set_members({}, time.monotonic())
@@ -99,29 +104,44 @@ class Gateway:
         pool = self.pools.get(config.name)
         if pool is None:
             return Pool(config, self.on_event, self._sticky_key)
+        if pool.config.tls != config.tls:  # what was agreed on by other rules serves nobody any more
+            for upstream in pool.upstreams:
+                self._exchanges.idle.drop(upstream)
         pool.configure(config, time.monotonic())
         return pool
 
-    def find(self, host: str, raw_path: str) -> Place | NoRoute | SlashRedirect:
-        """Where a request for this Host value and path goes; see `RouteTable.find`. BadPathError.
+    def find(self, request: Request) -> Place | NoRoute | SlashRedirect | Redirect:
+        """Where a request goes; see `RouteTable.find` and `find_route`. BadPathError, HttpError.
 
         Clients ask for the same paths again and again, so what was found of late is kept.
         """
-        key = host, raw_path
+        host, raw_path = key = request.host, request.raw_path
         place = self._places.get(key)
         if place is not None:
             return place
-        decision = self.table.find(host, raw_path)
+        if self._rewrites(host):
+            routed = find_route(self.table, request)
+            return routed if isinstance(routed, Redirect) else self._place(routed.decision, routed.target)
+        found = self._place(self.table.find(host, raw_path))
+        if isinstance(found, Place) and len(raw_path) <= MAX_KEPT_PATH:
+            if len(self._places) >= MAX_KEPT_PLACES:
+                self._places.clear()
+            self._places[key] = found
+        return found
+
+    def _rewrites(self, host: str) -> bool:
+        found = self.table.find_host(host) if self._rewriting else None
+        return found is not None and id(found[1].host) in self._rewriting
+
+    def _place(self, decision: Decision, target: str | None = None) -> Place | NoRoute | SlashRedirect:
         if not isinstance(decision, Route):
             return decision
         location = decision.location
-        destination = self._destination(location) if location.answer is None else None
-        place = Place(destination, decision, location.answer is not None or bool(location.settings.address_rules))
-        if len(raw_path) <= MAX_KEPT_PATH:
-            if len(self._places) >= MAX_KEPT_PLACES:
-                self._places.clear()
-            self._places[key] = place
-        return place
+        if location.answer is not None:
+            return Place(None, decision, True)
+        features = location.features
+        needs_look = bool(location.settings.address_rules or features.limits) or features.concerns_replies
+        return Place(self._destination(location), decision, needs_look, target)
 
     def _destination(self, location: LocationConfig) -> Destination:
         destination = self._destinations.get(id(location))
@@ -131,6 +151,7 @@ class Gateway:
                 headers=location.headers,
                 settings=location.settings,
                 authorization=location.authorization,
+                features=location.features,
             )
         return destination
 
@@ -159,7 +180,8 @@ class Gateway:
 
     def _annotate_pool(self, pool: Pool) -> None:
         for upstream in pool.upstreams:
-            pool.annotate(upstream, self._annotations.get(upstream.address, NO_ANNOTATION))
+            place = Address(upstream.address.host, upstream.address.port)  # the tracker says nothing of TLS
+            pool.annotate(upstream, self._annotations.get(place, NO_ANNOTATION))
 
     def on_event(self, event: PoolEvent) -> None:
         """What follows from something that happened to an upstream, of whatever pool."""

@@ -1,7 +1,7 @@
 """The HTTP surface of the proxy: its own paths, and for all others the rules of `proxy.conf`.
 
-Thin: a request becomes a destination (`gateway`, `mesh`) and is forwarded, or is answered from `admin` and
-`live`. Who may use the proxy's own paths is `access`'s to say.
+Thin: a request becomes a destination (`gateway`, `mesh`) and is forwarded, as it is or as `intake` has it, or is
+answered from `admin` and `live`. Who may use the proxy's own paths is `access`'s to say.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -9,11 +9,17 @@ from functools import partial
 
 from services.proxy.access import Access, Visitor
 from services.proxy.answers import own_answer
-from services.proxy.forward import Destination, Forwarder, Forwarding
+from services.proxy.destination import Destination
+from services.proxy.failures import failure_response
+from services.proxy.forward import Forwarder, Forwarding
 from services.proxy.gateway import Gateway, Place
+from services.proxy.intake import Intake
 from services.proxy.mesh import Mesh
+from services.proxy.retries import Outcome
 from services.proxy.revocation import Oversight, Revocation
+from services.proxy.rewritten_routes import Redirect
 from services.proxy.routing import BadPathError, NoRoute, SlashRedirect, upstream_target
+from services.proxy.shaping import ShapedForwarding, now
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import RouteOptions, Router
@@ -29,9 +35,10 @@ FindDestination = Callable[[Request, Visitor, Oversight], tuple[Destination, str
 class SiteHandler:
     """Everything that `proxy.conf` has a rule for."""
 
-    def __init__(self, gateway: Gateway, forwarder: Forwarder) -> None:
+    def __init__(self, gateway: Gateway, forwarder: Forwarder, intake: Intake) -> None:
         self._gateway = gateway
         self._forwarder = forwarder
+        self._intake = intake
 
     def add_to(self, router: Router) -> None:
         """The router forwards what it has no route for."""
@@ -40,23 +47,43 @@ class SiteHandler:
     def handle(self, request: Request) -> Response:
         """The upstream's reply; 421 for an unknown host, 404 where no location takes the path."""
         try:
-            found = self._gateway.find(request.host, request.raw_path)
+            found = self._gateway.find(request)
         except BadPathError as error:
             raise HttpError(400, "bad_path", str(error)) from None
         if type(found) is Place:
-            destination, route, needs_look = found
-            if needs_look and (answer := own_answer(request, route.location)) is not None:
-                return answer
+            destination, route, needs_look, target = found
+            if target is None:
+                target = request.target
+                if route.location.uri is not None:
+                    target = upstream_target(target, request.query, route)
+            if needs_look:
+                return self._look(request, found, target)
             assert destination is not None
-            target = request.target
-            if route.location.uri is not None:
-                target = upstream_target(target, request.query, route)
             return Forwarding(self._forwarder, request, destination, target)
+        if isinstance(found, Redirect):
+            return Response.redirect(found.location, found.status)
         if isinstance(found, SlashRedirect):
             query = f"?{request.query}" if request.query else ""
             return Response.redirect(found.location + query, 301)
         assert isinstance(found, NoRoute)
         raise _no_route(request, found)
+
+    def _look(self, request: Request, place: Place, target: str) -> Response:
+        """What the place says before anything is forwarded: who may come, how often, and whether it is known here."""
+        features = place.route.location.features
+        try:
+            answer = own_answer(request, place.route.location)
+        except HttpError as error:
+            return failure_response(request, Outcome(error.status, error.code, error.message), "proxy", features.pages)
+        if answer is not None:
+            return answer
+        assert place.destination is not None
+        taken = self._intake.take(request, features, now())
+        if taken.response is not None and not taken.delay_s:
+            return taken.response
+        if taken.is_plain:
+            return Forwarding(self._forwarder, request, place.destination, target)
+        return ShapedForwarding(self._forwarder, request, place.destination, target, self._intake, taken)
 
 
 def _no_route(request: Request, decision: NoRoute) -> HttpError:

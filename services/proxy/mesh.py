@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from services.proxy.access import Visitor
 from services.proxy.annotations import backend_annotations, peer_addresses
 from services.proxy.config_values import ForwardSettings, PoolConfig
-from services.proxy.forward import Destination
+from services.proxy.destination import Destination
 from services.proxy.revocation import Oversight
 from services.proxy.rewriting import make_header_plan
 from services.proxy.templates import parse_template

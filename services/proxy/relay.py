@@ -2,7 +2,7 @@
 
 Nothing is read from the upstream before the client has taken what was read. Bodies are decoded and, where the client is
 told no length, chunked anew, so nothing ambiguous passes; large ones of known length in the clear go by `splice` and
-never enter Python. Whole replies that came in one piece never get here (see `forward`).
+never enter Python. Whole replies that came in one piece never get here (see `answering`).
 """
 
 import errno
@@ -13,7 +13,7 @@ from shared.httpcore.framing import LAST_CHUNK, BodyDecoder, LengthDecoder, seri
 from shared.httpcore.net.pipes import Pipe, PipeSpan
 
 if TYPE_CHECKING:
-    from services.proxy.forward import Forwarding
+    from services.proxy.answering import Answering
 
 MIN_SPLICED_BYTES = 256 * 1024
 
@@ -44,7 +44,7 @@ class Collecting:
 
     __slots__ = ("_forwarding", "_left", "_parts")
 
-    def __init__(self, forwarding: "Forwarding", length: int) -> None:
+    def __init__(self, forwarding: "Answering", length: int) -> None:
         self._forwarding = forwarding
         self._parts: list[bytes] = []
         self._left = length
@@ -79,12 +79,13 @@ class Collecting:
 class Passing:
     """A body that is passed on as it comes, decoded, and chunked anew for a client that is told no length."""
 
-    __slots__ = ("_decoder", "_forwarding", "_is_chunked", "_rest", "_sent_bytes")
+    __slots__ = ("_decoder", "_forwarding", "_is_chunked", "_is_endless", "_rest", "_sent_bytes")
 
-    def __init__(self, forwarding: "Forwarding", decoder: BodyDecoder, sent_bytes: int = 0) -> None:
+    def __init__(self, forwarding: "Answering", decoder: BodyDecoder, sent_bytes: int = 0) -> None:
         self._forwarding = forwarding
         self._decoder = decoder
-        self._is_chunked = not isinstance(decoder, LengthDecoder) and forwarding.request.version_minor == 1
+        self._is_endless = not isinstance(decoder, LengthDecoder)  # the client is told no length
+        self._is_chunked = self._is_endless and forwarding.request.version_minor == 1
         self._rest = b""  # received, not yet enough to decode
         self._sent_bytes = sent_bytes
 
@@ -93,8 +94,7 @@ class Passing:
         part = self._decode(data)
         if part is not None:
             forwarding = self._forwarding
-            is_endless = not isinstance(self._decoder, LengthDecoder)
-            forwarding.client.output.write(forwarding.reply_head(is_endless=is_endless))
+            forwarding.client.output.write(forwarding.reply_head(is_endless=self._is_endless))
             self._pass(part)
 
     def on_data(self, data: bytes) -> None:
@@ -115,9 +115,7 @@ class Passing:
     def _pass(self, part: bytes) -> None:
         decoder, forwarding = self._decoder, self._forwarding
         output = forwarding.client.output
-        if part:
-            self._sent_bytes += len(part)
-            output.write(serialize_chunk(part) if self._is_chunked else part)
+        self._write(part)
         if decoder.is_complete:
             self._end(reuse=not self._rest)
             return
@@ -128,6 +126,11 @@ class Passing:
             forwarding.expect_more()
         else:
             forwarding.pause()
+
+    def _write(self, part: bytes) -> None:
+        if part:
+            self._sent_bytes += len(part)
+            self._forwarding.client.output.write(serialize_chunk(part) if self._is_chunked else part)
 
     def on_end(self, detail: str, *, is_orderly: bool) -> None:
         """See Relay."""
@@ -153,7 +156,7 @@ class Passing:
         """See Relay."""
 
 
-def take_pipe(forwarding: "Forwarding", length: int) -> Pipe | None:
+def take_pipe(forwarding: "Answering", length: int) -> Pipe | None:
     """A pipe for a body of this length; None when it is not worth one, must be looked at, or there is none."""
     connection = forwarding.connection
     if length < MIN_SPLICED_BYTES or connection is None or connection.plain_fd is None:
@@ -166,7 +169,7 @@ class Splicing:
 
     __slots__ = ("_forwarding", "_left", "_length", "_pipe")
 
-    def __init__(self, forwarding: "Forwarding", length: int, pipe: Pipe) -> None:
+    def __init__(self, forwarding: "Answering", length: int, pipe: Pipe) -> None:
         self._forwarding = forwarding
         self._length = self._left = length
         self._pipe = pipe

@@ -7,7 +7,7 @@ configuration takes over is `gateway`'s; certificates are `tls_port`'s.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from services.proxy.events import EventFeed
 from services.proxy.gateway import Gateway
 from services.proxy.proxy_metrics import ProxyMetrics
 from shared.runtime.errors import StartupError
+
+TakeOver = Callable[[ProxyConfig], Awaitable[None]]
 
 _log = logging.getLogger("weaprous.proxy")
 
@@ -46,12 +48,16 @@ class Refused:
 class Reloader:
     """The file of one proxy. `version` counts the configurations that were in force, the first is 1."""
 
-    def __init__(self, path: Path, gateway: Gateway, metrics: ProxyMetrics, feed: EventFeed) -> None:
+    def __init__(
+        self, path: Path, take_over: TakeOver, gateway: Gateway, metrics: ProxyMetrics, feed: EventFeed
+    ) -> None:
+        """`take_over` puts a configuration in force; `gateway` has the one that is."""
         self.path = path
         self.version = 0
         self.loaded_at = 0.0  # Unix time
         self.refused: Refused | None = None  # the last reload, when it was
         self.warnings: Sequence[dict[str, Any]] = ()  # what is odd in the file that is in force
+        self._take_over = take_over
         self._gateway = gateway
         self._metrics = metrics
         self._feed = feed
@@ -83,7 +89,7 @@ class Reloader:
     async def _apply(self, config: ProxyConfig) -> None:
         for line in told(str(self.path), (), config.warnings):
             _log.warning("the configuration can be used, but %s", line)
-        await self._gateway.apply(config)
+        await self._take_over(config)
         self.version += 1
         self.loaded_at = time.time()
         self.refused = None

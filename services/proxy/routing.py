@@ -4,7 +4,8 @@ Owns the normal form of a path and nginx's rule for `proxy_pass` with a path. Bu
 `ProxyConfig` and only read afterwards; `gateway` holds the table that is in force.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
@@ -74,17 +75,12 @@ class RouteTable:
         BadPathError when the path has no normal form.
         """
         found = self.find_host(host)
-        if found is None:
-            return NoRoute(is_host_known=False)
-        name, locations = found
-        path = normalize_path(raw_path)
-        location = locations.find(path)
-        if location is None:
-            return NoRoute(is_host_known=True)
-        if location.prefix == path + "/" and not location.is_exact:
-            # Never the path as received: `//api` would become a Location that names another host.
-            return SlashRedirect(_escape(location.prefix))
-        return Route(name, locations.host, location, path)
+        return NoRoute(is_host_known=False) if found is None else _find_in(*found, normalize_path(raw_path))
+
+    def find_normal(self, host: str, path: str) -> Decision:
+        """As `find`, for a path in normal form."""
+        found = self.find_host(host)
+        return NoRoute(is_host_known=False) if found is None else _find_in(*found, path)
 
     def find_host(self, host: str) -> "tuple[str, _Locations] | None":
         """The rule for a Host value: the exact name, else the longest wildcard, else `*`."""
@@ -100,16 +96,28 @@ class RouteTable:
         return self._rest
 
 
-class _Locations:
-    """The locations of one host: exact ones by path, the others from the longest prefix to the shortest."""
+def _find_in(name: str, locations: "_Locations", path: str) -> Decision:
+    location = locations.find(path)
+    if location is None:
+        return NoRoute(is_host_known=True)
+    if location.prefix == path + "/" and not location.is_exact:
+        # Never the path as received: `//api` would become a Location that names another host.
+        return SlashRedirect(escape_path(location.prefix))
+    return Route(name, locations.host, location, path)
 
-    __slots__ = ("_by_length", "_exact", "_redirects", "host")
+
+class _Locations:
+    """The locations of one host: exact ones by path, the others by the longest prefix, however many."""
+
+    __slots__ = ("_around", "_exact", "_prefixes", "_redirects", "host")
 
     def __init__(self, host: HostConfig) -> None:
         self.host = host
         self._exact = {location.prefix: location for location in host.locations if location.is_exact}
         prefixes = [location for location in host.locations if not location.is_exact]
-        self._by_length = sorted(prefixes, key=lambda location: -len(location.prefix))
+        prefixes.sort(key=lambda location: location.prefix)
+        self._prefixes = [location.prefix for location in prefixes]
+        self._around = [(), *_nestings(prefixes)]
         self._redirects = {
             location.prefix[:-1]: location
             for location in prefixes
@@ -126,10 +134,22 @@ class _Locations:
         return found
 
     def _longest(self, path: str) -> LocationConfig | None:
-        for location in self._by_length:
+        # Whatever sorts between a prefix of the path and the path has that prefix too. So the last one that does not
+        # sort behind the path is either the longest of its prefixes or stands within that one.
+        for location in self._around[bisect_right(self._prefixes, path)]:
             if path.startswith(location.prefix):
                 return location
         return None
+
+
+def _nestings(ordered: Iterable[LocationConfig]) -> Iterator[tuple[LocationConfig, ...]]:
+    """For each location, sorted by prefix: itself and those that it stands within, from the longest prefix on."""
+    around: tuple[LocationConfig, ...] = ()
+    for location in ordered:
+        while around and not location.prefix.startswith(around[0].prefix):
+            around = around[1:]
+        around = location, *around
+        yield around
 
 
 def normalize_path(raw_path: str) -> str:
@@ -142,6 +162,11 @@ def normalize_path(raw_path: str) -> str:
     path = unquote_to_bytes(raw_path).decode("utf-8", "surrogateescape")
     if "\x00" in path:
         raise BadPathError("the path holds a NUL")
+    return tidy_path(path)
+
+
+def tidy_path(path: str) -> str:
+    """A decoded path with its dot segments resolved and its slashes merged. BadPathError when it climbs too far."""
     segments = path.split("/")
     normal = list(_resolve_dots(segments[1:]))
     if segments[-1] in ("", ".", ".."):
@@ -172,10 +197,10 @@ def upstream_target(target: str, query: str, route: Route) -> str:
     if location.uri is None:
         return target
     rest = "" if location.is_exact else route.normal_path[len(location.prefix) :]
-    path = location.uri + _escape(rest)
+    path = location.uri + escape_path(rest)
     return f"{path}?{query}" if "?" in target else path
 
 
-def _escape(path: str) -> str:
-    """RFC 3986 §3.3: what may stand in a path as it is, the rest percent-encoded."""
+def escape_path(path: str) -> str:
+    """A decoded path as it is sent: what RFC 3986 §3.3 allows stays, the rest is percent-encoded."""
     return quote(path, safe="/!$&'()*+,;=:@-._~", errors="surrogateescape")

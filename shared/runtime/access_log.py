@@ -23,6 +23,7 @@ class LoggedRequest(Protocol):
     method: str
     target: str
     remote_ip: str
+    trace: tuple[str, str] | None
 
 
 class AccessLog:
@@ -39,7 +40,8 @@ class AccessLog:
         self._service = service
         self._clock = clock
         self._stamp = Stamp()
-        self._render = self._render_json if format == "json" else self._render_text
+        self._is_json = format == "json"
+        self._render = self._render_json if self._is_json else self._render_text
 
     def record(self, request: LoggedRequest, status: int, body_bytes: int, duration_s: float) -> None:
         """The line is with the writer, which writes it within half a second, or sooner when there are many."""
@@ -47,11 +49,22 @@ class AccessLog:
             self._clock(), request.method, request.target, status, body_bytes, duration_s, request.remote_ip,
             request.id,
         )  # fmt: skip
-        self._writer.render_later(self._render, values)
+        if request.trace is None:
+            self._writer.render_later(self._render, values)
+        else:
+            self._writer.render_later(self._render_traced, (values, request.trace))
 
     def flush(self) -> None:
         """Every line so far is with the kernel afterwards."""
         self._writer.flush()
+
+    def _render_traced(self, traced: tuple[LineValues, tuple[str, str]]) -> str:
+        """The line with the ids by which tracing tools find it; they are hexadecimal, so nothing needs quoting."""
+        values, (trace_id, span_id) = traced
+        line = self._render(values)
+        if self._is_json:
+            return f'{line[:-2]},"trace_id":"{trace_id}","span_id":"{span_id}"}}\n'
+        return f"{line[:-1]} trace_id={trace_id} span_id={span_id}\n"
 
     def _render_text(self, values: LineValues) -> str:
         now_s, method, target, status, body_bytes, duration_s, remote_ip, request_id = values

@@ -63,6 +63,8 @@ class Lifecycle:
         self.on_slow_handler = SlowHandlerLog(get_logger(name), self.metrics)
         self._logger = get_logger(name)
         self.hangup = Hangup(self._logger, self.stop)
+        # Whether connections from an address begin with a PROXY header, on all servers. Set by `build`, or never.
+        self.expects_proxy_header: Callable[[str], bool] | None = None
         self._main_server: Server | None = None
         self._more_servers: list[Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,6 +104,7 @@ class Lifecycle:
         self._main_server = Server(
             router, limits=self.limits, on_response=self.on_response, on_slow_handler=self.on_slow_handler
         )
+        self._main_server.expects_proxy_header = self.expects_proxy_header
         self.metrics.gauge("weaprous_connections", "Open connections.", ask=lambda: self.connection_count)
         refused = self.metrics.counter("weaprous_connections_refused_total", "Connections over the limits.").labels()
 
@@ -114,6 +117,7 @@ class Lifecycle:
 
     def add_server(self, server: Server) -> None:
         """The server, which its owner starts, is drained with the main one."""
+        server.expects_proxy_header = self.expects_proxy_header
         self._more_servers.append(server)
 
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":

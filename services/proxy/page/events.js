@@ -48,6 +48,7 @@ function describe(event) {
 export function summarize(changes, version) {
   if (changes.is_same) return `Version ${version}: the rules mean the same as before.`;
   const parts = [];
+  if (changes.file?.length) parts.push(`file: ${changes.file.join(", ")}`);
   for (const [what, { added, removed, changed }] of [["host", changes.hosts], ["pool", changes.pools]]) {
     if (added.length > 0) parts.push(`new ${what} ${added.join(", ")}`);
     if (removed.length > 0) parts.push(`${what} ${removed.join(", ")} gone`);

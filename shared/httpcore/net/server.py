@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from shared.httpcore.dates import format_http_date
@@ -14,9 +14,12 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.handler_watch import HandlerWatch
 from shared.httpcore.net.host import OnResponse, OnSlowHandler
 from shared.httpcore.net.loop import turn_end_of
+from shared.httpcore.net.proxied_accept import HeaderWait
 from shared.httpcore.net.stream import Stream, ip_family
+from shared.httpcore.proxy_protocol import ProxyHeader
 from shared.httpcore.routing import Router
 
 logger = logging.getLogger("weaprous.http")
@@ -65,13 +68,18 @@ class Server:
         self.is_draining = False
         self.record = on_response or _ignore_response  # a reply is complete: whoever counts and logs hears of it
         self.on_slow_handler = on_slow_handler or _ignore_slow_handler
+        # Whether connections from an address begin with a PROXY header: then they must; from others none is looked for.
+        self.expects_proxy_header: Callable[[str], bool] | None = None
         self._listeners: list[socket.socket] = []
         self._siblings: set[socket.socket] = set()  # those of the listeners that another process accepts from
         self._connections: set[Connection] = set()
         self._upgrades: dict[asyncio.Task[None], Upgrade] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._all_closed: asyncio.Future[None] | None = None
+        self._header_waits: set[HeaderWait] = set()
+        self._bad_headers = Episode()
         self._out_of_resources = Episode()
+        self.handlers = HandlerWatch(self.loop, limits)
         self._admission = Admission(self.loop, limits, speaks_plainly=scheme == "http")
         self._id_prefix = os.urandom(6).hex()
         self._ids = itertools.count(1)
@@ -116,7 +124,7 @@ class Server:
     @property
     def connection_count(self) -> int:
         """Open connections, upgraded ones included."""
-        return len(self._connections) + len(self._upgrades)
+        return len(self._connections) + len(self._upgrades) + len(self._header_waits)
 
     @property
     def refused_count(self) -> int:
@@ -156,17 +164,51 @@ class Server:
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 sock, address = listener.accept()
+                self._take(sock, address[0].removeprefix("::ffff:"), address[1])
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
             except OSError as error:
                 self._on_accept_failed(listener, error)
                 break
-            sock.setblocking(False)
-            ip = address[0].removeprefix("::ffff:")
-            if self._admission.may_enter(ip):
-                self._open(sock, ip, address[1])
-            else:
-                self._admission.refuse(sock, self.next_request_id())
+        if self._sweep_timer is None:
+            self._start_sweeping()
+
+    def _take(self, sock: socket.socket, ip: str, port: int) -> None:
+        """An accepted connection begins. OSError when the system can't watch more files."""
+        sock.setblocking(False)
+        if self.expects_proxy_header is not None and self.expects_proxy_header(ip):
+            self._await_header(sock, ip, port)
+        else:
+            self._enter(sock, ip, port)
+
+    def _enter(self, sock: socket.socket, ip: str, port: int) -> None:
+        """The connection begins, when it is within the limits of its client, or is refused. OSError as in `_take`."""
+        if not self._admission.may_enter(ip):
+            self._admission.refuse(sock, self.next_request_id())
+            return
+        try:
+            self._open(sock, ip, port)
+        except OSError:
+            sock.close()
+            self._admission.leave(ip)
+            raise
+
+    def _await_header(self, sock: socket.socket, ip: str, port: int) -> None:
+        """A balancer's connection: within the limits is what its client has, which its header will tell."""
+        self._admission.enter(ip)
+        timeout_s = self.limits.handshake_timeout_s
+        self._header_waits.add(HeaderWait(self.loop, sock, (ip, port), timeout_s, self._on_header))
+
+    def _on_header(self, wait: HeaderWait, header: ProxyHeader | None, reason: str) -> None:
+        self._header_waits.discard(wait)
+        self._admission.leave(wait.ip)
+        if header is None:
+            if reason and self._bad_headers.note(self.loop.time()):
+                logger.warning("a connection from %s had no PROXY header: %s", wait.ip, reason)
+            self._check_all_closed()
+            return
+        ip, port = (header.source.address, header.source.port) if header.source is not None else (wait.ip, wait.port)
+        self._enter(wait.sock, ip, port)
         if self._sweep_timer is None:
             self._start_sweeping()
 
@@ -187,7 +229,8 @@ class Server:
     # --- time-outs ---------------------------------------------------------------------------------------------
 
     def _start_sweeping(self) -> None:
-        if self._connections or self._admission.needs_sweeping or self._out_of_resources.is_on:
+        rooms = self._admission, self.handlers
+        if self._connections or self._out_of_resources.is_on or any(room.needs_sweeping for room in rooms):
             self._sweep_timer = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -201,8 +244,13 @@ class Server:
             else:
                 connection.rest()
         for connection in late:
-            connection.on_deadline()
+            try:
+                connection.on_deadline()
+            except Exception:
+                connection.crash()  # the others' time-outs are still to be kept
         self._admission.sweep(now)
+        self.handlers.sweep(now)
+        self._bad_headers.end(now)
         if self._out_of_resources.end(now):
             logger.warning("accepting connections again")
         self._start_sweeping()
@@ -212,6 +260,8 @@ class Server:
     def begin_drain(self) -> None:
         """Idle connections close, replies say `Connection: close`, upgrades are told. New connections are served."""
         self.is_draining = True
+        for wait in [each for each in self._header_waits if not each.has_begun]:
+            wait.give_up("")
         for connection in list(self._connections):
             connection.begin_drain()
         for upgrade in list(self._upgrades.values()):
@@ -234,6 +284,8 @@ class Server:
         except TimeoutError:
             pass
         cut_count = self.connection_count
+        for wait in list(self._header_waits):
+            wait.give_up("the server is going away")
         for connection in list(self._connections):
             connection.abort()
         tasks = list(self._upgrades)
@@ -243,6 +295,7 @@ class Server:
             await asyncio.wait(tasks, timeout=1.0)
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
+        self.handlers.close()
         return cut_count
 
     def _check_all_closed(self) -> None:

@@ -33,6 +33,7 @@ def test_the_same_words_in_another_place_are_no_change() -> None:
         ("user:secret", "user:changed", {}, {"x/api/": ["server authorization"]}),
         ("X-A $host", "X-A b", {"x": ["location set headers"]}, {}),
         ("host y {", "host y { proxy_read_timeout 5s;", {"y": ["location read timeout"]}, {}),
+        ("host y {", "host y { gzip on; rewrite ^/a /b;", {"y": ["location gzip", "rewrites"]}, {}),
     ],
 )
 def test_it_names_what_is_different_but_no_value(old: str, new: str, hosts: object, pools: object) -> None:
@@ -40,6 +41,12 @@ def test_it_names_what_is_different_but_no_value(old: str, new: str, hosts: obje
     assert not told["is_same"]
     assert "Basic" not in str(told)
     assert (told["hosts"]["changed"], told["pools"]["changed"]) == (hosts, pools)
+
+
+def test_what_holds_for_the_whole_file_is_named_as_well() -> None:
+    told = changes("set_real_ip_from 10.0.0.0/8; proxy_cache_size 1m;" + BEFORE)
+    assert not told["is_same"]
+    assert told["file"] == ["hops", "cache size max"]
 
 
 def test_it_names_what_came_and_what_went() -> None:

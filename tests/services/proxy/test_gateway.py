@@ -16,6 +16,7 @@ from services.proxy.exchanges import ExchangeTable
 from services.proxy.forward import Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.handlers import SiteHandler
+from services.proxy.intake import Intake
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.upstreams import Address, Annotation, PoolEvent, State
 from shared.httpcore.message import Request
@@ -53,7 +54,8 @@ class Bench:
         self.gateway = Gateway(self.exchanges, self._tell, names)
         metrics = ProxyMetrics(MetricsRegistry(), lambda: self.gateway.pools.values())
         router = Router()
-        SiteHandler(self.gateway, Forwarder(self.exchanges, metrics)).add_to(router)
+        self.intake = Intake()
+        SiteHandler(self.gateway, Forwarder(self.exchanges, metrics), self.intake).add_to(router)
         self.server = Server(router)
         listener = bind_listener("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"

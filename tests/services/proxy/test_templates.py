@@ -1,8 +1,12 @@
 """Variables in `proxy_set_header`."""
 
+from ipaddress import ip_network
+
 import pytest
 
+from services.proxy.forwarding_fields import ClientFinder, remember_view
 from services.proxy.templates import RequestFacts, TemplateError, host_name, parse_template
+from services.proxy.trusted_hops import TrustedHops
 from shared.httpcore.message import Request
 
 FIELDS = (
@@ -59,3 +63,21 @@ def test_what_begins_no_variable_is_refused(text: str) -> None:
 )
 def test_a_host_s_name_is_without_its_port(host: str, name: str) -> None:
     assert host_name(host) == name
+
+
+def test_who_the_client_is_behind_a_trusted_hop_is_in_the_variables() -> None:
+    request = Request("GET", "/", 1, b"X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n")
+    request.host, request.remote_ip = "shop.example", "10.0.0.1"
+    text = "$realip_remote_addr|$forwarded_for|$forwarded_proto|$forwarded_port|$forwarded_host|$forwarded"
+    template = parse_template(text)
+    assert template.render(RequestFacts(request, "u:1")) == (
+        "10.0.0.1|10.0.0.1|http|80|shop.example|for=10.0.0.1;host=shop.example;proto=http"
+    )
+    view = ClientFinder(TrustedHops((ip_network("10.0.0.0/8"),))).view(request)
+    remember_view(request, view)
+    assert template.render(RequestFacts(request, "u:1")) == (
+        "10.0.0.1|9.9.9.9, 10.0.0.1|https|443|shop.example|"
+        "for=9.9.9.9;host=shop.example;proto=https, for=10.0.0.1;host=shop.example;proto=http"
+    )
+    continued = parse_template("$remote_addr $proxy_add_x_forwarded_for")
+    assert continued.render(RequestFacts(request, "u:1")) == "9.9.9.9 9.9.9.9, 10.0.0.1"

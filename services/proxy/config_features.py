@@ -1,0 +1,144 @@
+"""The `features` of a `proxy.conf`: those of the whole file, and those of each location, ready for use.
+
+Owns what takes more than one word: zones that must be there, files that must be readable, expressions that may take for
+ever. One word is `config_feature_words`'.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.proxy.cache_rules import CacheSettings
+from services.proxy.config_arguments import did_you_mean
+from services.proxy.config_directives import DIRECTIVES
+from services.proxy.config_findings import Findings
+from services.proxy.config_scope import Entry, Scope
+from services.proxy.error_pages import ErrorPage, ErrorPages, load_error_page
+from services.proxy.features import (
+    ADDRESS_KEYS,
+    Features,
+    FeatureWords,
+    LimitRule,
+    PageWord,
+    RateZoneWord,
+    RedirectWord,
+    WholeFileFeatures,
+    join_hops,
+)
+from services.proxy.path_rewriting import PathRule
+from services.proxy.patterns import TextRule, is_risky
+from services.proxy.reply_gzip import GzipSettings
+from services.proxy.reply_rewriting import DefaultRedirect, ReplyRules
+
+FEATURE_WORDS = {name: spec for name, spec in DIRECTIVES.items() if spec.feature}
+
+
+class FeatureReader:
+    """Reads the features of one file. Relative paths begin at `folder`."""
+
+    def __init__(self, findings: Findings, folder: Path) -> None:
+        self._findings = findings
+        self._folder = folder
+        self._zones: dict[str, RateZoneWord] = {}
+        self._pages: dict[str, ErrorPage | None] = {}
+
+    def read_file(self, scope: Scope) -> WholeFileFeatures:
+        """The words that stand outside all blocks; before any location, which may name zones."""
+        for entry in scope.get("limit_req_zone", []):
+            self._declare_zone(entry)
+        self._warn_of_no_hops(scope)
+        sizes = [entry.value for entry in scope.get("proxy_cache_size", [])]
+        from_lines = [entry.value for entry in scope.get("proxy_protocol_from", [])]
+        return WholeFileFeatures(
+            hops=join_hops(
+                [entry.value for entry in scope.get("set_real_ip_from", [])],
+                next((entry.value for entry in scope.get("real_ip_header", [])), None),
+                next((entry.value for entry in scope.get("real_ip_recursive", [])), None),
+            ),
+            proxy_protocol_from=tuple(network for line in from_lines for network in line),
+            rate_zones=tuple(zone.config for zone in self._zones.values()),
+            **({"cache_size": sizes[0]} if sizes else {}),
+        )
+
+    def _declare_zone(self, entry: Entry) -> None:
+        zone: RateZoneWord = entry.value
+        if zone.config.name in self._zones:
+            self._findings.note(entry.position, f'the zone "{zone.config.name}" is declared already')
+        self._zones[zone.config.name] = zone
+
+    def _warn_of_no_hops(self, scope: Scope) -> None:
+        for name in ("real_ip_header", "real_ip_recursive"):
+            if name in scope and "set_real_ip_from" not in scope:
+                self._findings.warn(scope[name][0].position, f"without set_real_ip_from {name} changes nothing")
+
+    def read_rewrites(self, scope: Scope) -> tuple[PathRule, ...]:
+        """The `rewrite` lines of one block, in order."""
+        for entry in scope.get("rewrite", []):
+            self._warn_of_risk(entry, entry.value.regex)
+        return tuple(entry.value for entry in scope.get("rewrite", []))
+
+    def warn_of_risks(self, scope: Scope) -> None:
+        """Called for every block once."""
+        for name in ("proxy_redirect", "proxy_cookie_path", "proxy_cookie_domain"):
+            for entry in scope.get(name, []):
+                if isinstance(entry.value, TextRule) and entry.value.regex is not None:
+                    self._warn_of_risk(entry, entry.value.regex)
+
+    def _warn_of_risk(self, entry: Entry, regex: object) -> None:
+        if is_risky(regex):  # type: ignore[arg-type]
+            message = "this expression nests repetitions and may take very long; ++ and *+ don't backtrack"
+            self._findings.warn(entry.directive.arguments[0].position, message)
+
+    def prepare(self, words: FeatureWords, pool: str, prefix: str, uri: str | None, scheme: str) -> Features:
+        """The features of a location of this prefix that passes to this pool, below this path."""
+        below, becomes = ("/", "/") if uri is None else (uri, prefix)
+        default = DefaultRedirect(frozenset({pool}), below, becomes, scheme)
+        redirects = [default if rule is RedirectWord.DEFAULT else rule for rule in words.redirects]
+        return Features(
+            limits=tuple(self._limits(words)),
+            cache=self._cache(words),
+            collapses=words.is_cached and words.cache_lock,
+            reply_rules=ReplyRules(
+                tuple(rule for rule in redirects if not isinstance(rule, RedirectWord)),
+                words.cookie_paths,
+                words.cookie_domains,
+            ),
+            gzip=GzipSettings(words.gzip, words.gzip_types, words.gzip_min_bytes, words.gzip_level, words.gzip_private),
+            pages=self._load_pages(words.error_pages),
+            intercepts_errors=words.intercepts_errors,
+            tracing=words.tracing,
+        )
+
+    def _limits(self, words: FeatureWords) -> list[LimitRule]:
+        rules = []
+        for word in words.limits:
+            if word.limit is None:
+                continue
+            zone = self._zones.get(word.limit.zone)
+            if zone is None:
+                hint = did_you_mean(word.limit.zone, list(self._zones))
+                self._findings.note(word.zone.position, f'there is no limit_req_zone "{word.limit.zone}"{hint}')
+                continue
+            rules.append(LimitRule(word.limit, zone.key, zone.key.source == ADDRESS_KEYS[0]))
+        return rules
+
+    def _cache(self, words: FeatureWords) -> CacheSettings | None:
+        if not words.is_cached:
+            return None
+        valid_s = {status: word.time_s for word in words.cache_valid for status in word.statuses}
+        return CacheSettings(valid_s, words.cache_stale_if_error_s, words.cache_honours_client)
+
+    def _load_pages(self, words: Sequence[PageWord]) -> ErrorPages:
+        """A file is read once, however many locations inherit it."""
+        pages: dict[int, ErrorPage] = {}
+        for word in words:
+            name = word.file.text
+            if name not in self._pages:
+                try:
+                    self._pages[name] = load_error_page(self._folder / name)
+                except ValueError as error:
+                    self._pages[name] = None
+                    self._findings.note(word.file.position, str(error))
+            page = self._pages[name]
+            if page is not None:
+                pages.update(dict.fromkeys(word.statuses, page))
+        return ErrorPages(pages)

@@ -1,0 +1,126 @@
+"""What becomes of a request before it is forwarded: who sent it, whether it may come yet, whether the cache has it. No
+sockets, no clock.
+
+Owns what outlives requests: who is known, rates, the cache and the fetches that others wait for. What is then done with
+the reply is `reply_work`'s. `Features.concerns_requests` says whether a location needs any of this.
+"""
+
+from dataclasses import dataclass
+
+from services.proxy.cache_rules import Pairs, read_traits
+from services.proxy.cache_work import CacheStore, CacheWork
+from services.proxy.config_values import ProxyConfig
+from services.proxy.failures import failure_response
+from services.proxy.features import PLAIN_FILE, Features
+from services.proxy.forwarding_fields import ClientFinder, client_view, remember_view
+from services.proxy.moments import Moment
+from services.proxy.rate_limits import RateLimits
+from services.proxy.reply_cache import CacheQuery, Decision, ReplyCache, Verdict
+from services.proxy.reply_work import ReplyWork
+from services.proxy.retries import Outcome
+from services.proxy.templates import RequestFacts
+from shared.httpcore.message import Request, Response
+
+RATE_LIMITED = Outcome(429, "rate_limited", "this client asks too often")
+ONLY_IF_CACHED = Outcome(504, "only_if_cached", "the cache has no reply that may be used, and none was to be fetched")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What to do with a request: answer it with `response`; or forward it after `delay_s`, with `conditions` in place
+    of its own If-None-Match and If-Modified-Since (empty: its own pass), and have `work` look at the reply.
+
+    `waits_for`: another may be fetching the same, so that key is joined in `Intake.store.fetches` first. Who is told to
+    wait and then that the reply is there asks `look_up` again; who is told to go on uses this value.
+    """
+
+    response: Response | None = None
+    delay_s: float = 0.0
+    work: ReplyWork | None = None
+    conditions: Pairs = ()
+    waits_for: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the request is just forwarded."""
+        return self.response is None and self.work is None and not self.delay_s
+
+
+_FORWARD = Taken()
+
+
+class Intake:
+    """The front of the proxy. One lives as long as the process; `apply` follows a reload."""
+
+    def __init__(self) -> None:
+        size = PLAIN_FILE.cache_size
+        self._whole = PLAIN_FILE
+        self.verdicts = dict.fromkeys(Verdict, 0)  # how often the cache said so, since the start
+        self.delayed_count = self.refused_count = 0  # by rate limits
+        self.limits = RateLimits()
+        self.store = CacheStore(ReplyCache(size.max_bytes, size.max_reply_bytes))
+        self._finder: ClientFinder | None = None  # None: nobody's word counts
+
+    def apply(self, config: ProxyConfig) -> None:
+        """This configuration is in force. Rates go on; the cache is emptied, for a URL may lead elsewhere now."""
+        features = self._whole = config.features
+        self._finder = ClientFinder(features.hops) if features.hops.networks else None
+        self.limits.apply(features.rate_zones)
+        self.store.replies.clear()
+        self.store.replies.resize(features.cache_size.max_bytes, features.cache_size.max_reply_bytes)
+
+    def expects_proxy_header(self, peer_ip: str) -> bool:
+        """Whether a connection from there must begin with a PROXY header."""
+        return self._whole.expects_proxy_header(peer_ip)
+
+    def identify(self, request: Request) -> None:
+        """Who sent it: from now on the request says so, too. A hook, called before anybody asks for its address."""
+        if self._finder is not None:
+            remember_view(request, self._finder.view(request))
+
+    def take(self, request: Request, features: Features, now: Moment) -> Taken:
+        """What to do with a request for a location with these features."""
+        delay_s = 0.0
+        if features.limits:
+            admission = self.limits.admit(features.limit_keys(RequestFacts(request, "")), now.steady_s)
+            if not admission.is_allowed:
+                self.refused_count += 1
+                return Taken(failure_response(request, RATE_LIMITED, "proxy", features.pages, admission.retry_after_s))
+            delay_s = admission.delay_s
+            self.delayed_count += delay_s > 0
+        return self.look_up(request, features, now, delay_s)
+
+    def look_up(self, request: Request, features: Features, now: Moment, delay_s: float = 0.0) -> Taken:
+        """As `take`, for a request that was admitted."""
+        if features.cache is None:
+            work = ReplyWork(request, features) if features.concerns_replies else None
+            return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
+        query = query_of(request)
+        decision = self.store.replies.look_up(query, features.cache, now.unix_s)
+        self.verdicts[decision.verdict] += 1
+        if decision.verdict is Verdict.REFUSE:
+            return Taken(failure_response(request, ONLY_IF_CACHED, "proxy", features.pages))
+        leads = features.collapses and _may_be_shared(decision, query)
+        work = ReplyWork(request, features, CacheWork(self.store, query, decision, features.cache, leads=leads))
+        if decision.verdict is Verdict.HIT:
+            return Taken(work.answer_from_cache(now), delay_s)
+        return Taken(None, delay_s, work, decision.conditions, query.key if leads else "")
+
+
+def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
+    """Whether another's fetch may serve this request, and this one's others."""
+    return decision.verdict in (Verdict.MISS, Verdict.STALE) and query.method == "GET" and not query.traits.no_store
+
+
+def query_of(request: Request) -> CacheQuery:
+    """The request as the cache sees it."""
+    headers, own_site, view = request.headers, f"{request.scheme}://{request.host}", client_view(request)
+    return CacheQuery(
+        method=request.method,
+        site=view.site,
+        target=request.target,
+        headers=headers,
+        traits=read_traits(headers),
+        has_body=request.has_body,
+        place="" if view.site == own_site else f"{own_site} ",
+    )

@@ -1,0 +1,11 @@
+"""Now, as whoever has clocks tells those who have none."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now by the clock that only goes forward, for waiting and rates, and as Unix seconds, for dates."""
+
+    steady_s: float
+    unix_s: float
