@@ -4,10 +4,10 @@ Only names seen on the walk are served, so no path can lead out of the folder. D
 `conditional` (304, 412), `ranges` (206, 416), `negotiation` (gzip), `media_types`. One file is `static_file`'s matter.
 
 Freshness: a file's status is looked at (`lstat`) for each request, and the file read again when it changed, so an
-edited file is seen at once. Requests that were read in one turn of the event loop share the look, which costs more than
-the rest of serving a small file: none of them was answered before it, so nobody can tell. What a reply says was made
-when the file was read, so a file from memory costs a few look-ups and one `Response`. A new file is seen after
-`rescan`. No folder is walked while serving.
+edited file is seen at once. Requests that a turn of the event loop finds waiting share the look, which comes after all
+of them have arrived: it costs more than the rest of serving a small file. What a reply says was made when the file was
+read, so a file from memory costs a few look-ups and one `Response`. A new file is seen after `rescan`. No folder is
+walked while serving.
 """
 
 import logging
@@ -46,8 +46,7 @@ class StaticFiles:
     """The files under `root`. Made at start, for it walks the folder and reads what it keeps.
 
     `max_memory_bytes` bounds what is kept. `clock_ns` is Unix time. `at_turn_end` calls what it is given when the
-    requests that are there now were looked at, before any of their replies is sent; at once when there is no telling.
-    OSError when `root` can't be read.
+    requests that are waiting now have been read; at once when there is no telling. OSError when `root` can't be read.
     """
 
     def __init__(
