@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
 from shared.httpcore.grammar import EMPTY_LINES
-from shared.httpcore.message import HeadFields, Request, Response, Upgrade
+from shared.httpcore.message import Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
 from shared.httpcore.net.host import Host
@@ -23,6 +23,7 @@ from shared.httpcore.net.repeats import recall
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
+from shared.httpcore.request_head import HeadFields
 from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
 
