@@ -86,10 +86,11 @@ class LineWriter:
 
         For the event loop's thread. Made one after another, lines cost half of what each costs between two requests.
         """
-        if not self._pending and self._call_later is not None:
+        pending = self._pending
+        if not pending and self._call_later is not None:
             self._call_later(self._batch_s, self.flush)
-        self._pending.append((render, values))
-        if len(self._pending) >= MAX_BATCH_LINES:
+        pending.append((render, values))
+        if len(pending) >= MAX_BATCH_LINES:
             self.flush()
 
     def write(self, line: str) -> None:
