@@ -8,7 +8,8 @@ from services.proxy.rewriting import TUNNEL_PROTOCOL
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.grammar import make_field_finder
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
-from shared.httpcore.parsing import HEAD_END, ResponseHead, find_head_end
+from shared.httpcore.parsing import HEAD_END, find_head_end
+from shared.httpcore.reply_parsing import ResponseHead
 
 REQUEST_ID_START = b"X-Request-Id: "
 PASSED_HEAD = b"%bX-Request-Id: %b\r\n\r\n"  # of what passed and the request's id
