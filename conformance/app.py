@@ -11,6 +11,7 @@ from pathlib import Path
 
 from shared.httpcore.limits import Limits
 from shared.httpcore.message import Request, Response
+from shared.httpcore.net.loop import run
 from shared.httpcore.net.server import Server, bind_listener
 from shared.httpcore.routing import Router
 from shared.httpcore.static import StaticFiles
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default 0: a free one)")
     parser.add_argument("--root", type=Path, required=True, help="the folder that holds file.txt")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.root))
+    run(serve(arguments.port, arguments.root))
 
 
 if __name__ == "__main__":

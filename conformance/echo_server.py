@@ -6,6 +6,7 @@ import signal
 
 from shared.httpcore.limits import MIB
 from shared.httpcore.message import Request, Response
+from shared.httpcore.net.loop import run
 from shared.httpcore.net.server import Server, bind_listener
 from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade
 from shared.httpcore.routing import Router
@@ -44,7 +45,7 @@ def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m conformance.echo_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default 0: a free one)")
-    asyncio.run(serve(parser.parse_args().port))
+    run(serve(parser.parse_args().port))
 
 
 if __name__ == "__main__":

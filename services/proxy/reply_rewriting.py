@@ -58,6 +58,11 @@ class ReplyRules:
     cookie_domains: tuple[TextRule, ...] = ()
 
     @property
+    def is_any(self) -> bool:
+        """Whether there is a rule at all."""
+        return bool(self.redirects or self.cookie_paths or self.cookie_domains)
+
+    @property
     def touched(self) -> frozenset[str]:
         """The lower-case names of the fields that may change; all others pass as they came."""
         names = {"location", "refresh"} if self.redirects else set()

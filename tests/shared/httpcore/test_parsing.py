@@ -378,6 +378,9 @@ REPLIES: list[tuple[str, bytes, tuple[int, str, int, int | None, bool, bool]]] =
     ("HTTP/1.0 keep-alive", reply("Connection: keep-alive", line="HTTP/1.0 200 OK"), (200, "OK", 0, None, False, True)),
     ("100", reply(line="HTTP/1.1 100 Continue"), (100, "Continue", 1, None, False, True)),
     ("an unknown status", reply(line="HTTP/1.1 599 x"), (599, "x", 1, None, False, True)),
+    ("204 with no length", reply("Content-Length: 0", line="HTTP/1.1 204 x"), (204, "x", 1, 0, False, True)),
+    ("204 with a length", reply("Content-Length: 5", line="HTTP/1.1 204 x"), (204, "x", 1, 5, False, False)),
+    ("204 with chunks", reply("Transfer-Encoding: chunked", line="HTTP/1.1 204 x"), (204, "x", 1, None, True, False)),
 ]  # fmt: skip
 
 
@@ -415,6 +418,22 @@ BAD_REPLIES = [
     ("two TE", reply("Transfer-Encoding: chunked", "Transfer-Encoding: chunked")),
     ("TE on HTTP/1.0", reply("Transfer-Encoding: chunked", line="HTTP/1.0 200 OK")),
     ("too many fields", reply(*["A: b"] * 101)),
+    ("a CR in a value", reply("A: b\rc")),
+    ("a name that is no token", reply("A(: b")),
+    ("no colon", reply("A")),
+    ("two different lengths", reply("Content-Length: 5", "Content-Length: 6")),
+    ("a signed length", reply("Content-Length: +5")),
+    ("a length in hex", reply("Content-Length: 0x5")),
+    ("a length with an underscore", reply("Content-Length: 1_0")),
+    ("an empty length", reply("Content-Length:")),
+    ("a length of 19 digits", reply("Content-Length: " + "1" * 19)),
+    ("chunked, identity", reply("Transfer-Encoding: chunked, identity")),
+    ("chunked with a tail", reply("Transfer-Encoding: chunked;q=1")),
+    ("TE behind a control", reply("Transfer-Encoding: \x0bchunked")),
+    ("an empty TE", reply("Transfer-Encoding:")),
+    ("100 with a length", reply("Content-Length: 5", line="HTTP/1.1 100 Continue")),
+    ("103 with chunks", reply("Transfer-Encoding: chunked", line="HTTP/1.1 103 Early Hints")),
+    ("101 with a length", reply("Upgrade: x", "Content-Length: 5", line="HTTP/1.1 101 x")),
 ]
 
 
@@ -504,3 +523,17 @@ def test_a_repeated_head_keeps_to_the_limits_and_the_grammar_of_targets() -> Non
         assert parse_repeated_head(head, previous_fields(), Limits()) is None
         with pytest.raises(ProtocolError):
             parse_request_head(head, len(head), Limits(), previous_fields())
+
+
+def test_a_repeated_head_with_a_longer_line_keeps_to_the_limit_of_heads() -> None:
+    limits = Limits(max_head_bytes=len(HEAD) + 10)
+    longer = HEAD.replace(b"/a?b", b"/a?b" + b"c" * 11)
+    assert parse_repeated_head(longer, previous_fields(), limits) is None
+    assert parse_repeated_head(HEAD.replace(b"?b", b"?b" + b"c" * 10), previous_fields(), limits) is not None
+
+
+def test_connect_has_no_path_and_is_refused_in_any_form() -> None:
+    head = HEAD.replace(b"GET", b"CONNECT")
+    assert parse_repeated_head(head, previous_fields(), Limits()) is None
+    with pytest.raises(ProtocolError, match="CONNECT"):
+        parse_request_head(head, len(head), Limits(), previous_fields())
