@@ -5,6 +5,9 @@ Every repetition is possessive (`++`, `*+`), so matching is linear on any input.
 """
 
 import re
+from collections.abc import Iterable
+
+from shared.httpcore.headers import HOP_BY_HOP
 
 # RFC 9110 §5.6.2: token = 1*tchar
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -27,16 +30,47 @@ REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/1\.([01])\r\n")
 EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 
 # RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ].
-RESPONSE_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + FIELD_VALUE + rb"))?\r\n(" + FIELD_LINES + rb")\r\n"
-)
+RESPONSE_HEAD = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: " + FIELD_VALUE + rb")?\r\n" + FIELD_LINES + rb"\r\n")
 
 # The fields that decide framing, routing and the life of a connection, found in lower-cased lines in one pass. Every
 # line is found by the LF before it, so the caller puts one in front of the first.
 DECIDING_REQUEST_FIELDS = re.compile(
     rb"\n(host|content-length|transfer-encoding|connection|expect|upgrade|origin|x-request-id):([^\r]*)"
 )
-DECIDING_RESPONSE_FIELDS = re.compile(rb"\n(content-length|transfer-encoding|connection|upgrade):([^\r]*)")
+
+
+def make_field_finder(told: Iterable[str], silent: Iterable[str] = ()) -> re.Pattern[bytes]:
+    """Finds the lines of these fields, whatever the case of their names: from the LF before each to its CR.
+
+    Its one group is the line of a field `told`, None for a `silent` one. `split` thus gives in turn lines of other
+    fields and what is known of the one between them.
+    """
+    told, silent = sorted(told), sorted(silent)
+    firsts = {letter for name in (*told, *silent) for letter in (name[0].lower(), name[0].upper())}
+    start = rf"\n(?=[{re.escape(''.join(sorted(firsts)))}])"
+    value = r":[^\r]*+"
+    quiet = f"|(?:{_any_of(silent)}){value}" if silent else ""
+    return re.compile(f"{start}(?:((?:{_any_of(told)}){value}){quiet})\r".encode("latin-1"))
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """One of these names, in any case. Those with the same first letter share a branch, and letters are sets of two,
+    since `re` passes over a branch at once by its first set, but not by a letter whose case it is to ignore.
+    """
+    tails: dict[str, list[str]] = {}
+    for name in names:
+        tails.setdefault(name[0].lower(), []).append(name[1:])
+    return "|".join(f"{_any_case(first)}(?:{'|'.join(map(_any_case, rest))})" for first, rest in tails.items())
+
+
+def _any_case(text: str) -> str:
+    return "".join(f"[{each.lower()}{each.upper()}]" if each.isalpha() else re.escape(each) for each in text)
+
+
+# What a reply's head says to this hop only. The lines that decide framing are told; X-Request-Id is each server's own.
+_DECIDING = {"connection", "content-length", "transfer-encoding"}
+HOP_FIELD_NAMES = HOP_BY_HOP | _DECIDING | {"x-request-id"}
+HOP_FIELDS = make_field_finder(_DECIDING, HOP_FIELD_NAMES - _DECIDING)
 
 # RFC 9110 §5.6.4: quoted-string, closed within its line.
 QUOTED_STRING = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
