@@ -47,7 +47,7 @@ def serialize_reply_head(
     """
     status = response.status
     connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
-    line, fields = _fixed_parts(status, response.content_type, connection, chunked, *response.headers)
+    line, fields = fixed_parts(status, response.content_type, connection, chunked, *response.headers)
     if length is None or chunked or status in BODILESS or status == 101:
         text = f"{line}{date}{fields}X-Request-Id: {request.id}\r\n\r\n"
     else:
@@ -56,10 +56,13 @@ def serialize_reply_head(
 
 
 @lru_cache(maxsize=1024)
-def _fixed_parts(
+def fixed_parts(
     status: int, content_type: str | None, connection: str, chunked: bool, *pairs: tuple[str, str]
 ) -> tuple[str, str]:
-    """What stands before the date and after it, the same for most replies of one handler, so made once."""
+    """What stands before the date and after it, the same for most replies of one handler, so made once.
+
+    Without the body's length and the request's id. `connection`: what that field says, "" for nothing.
+    """
     lines = []
     if status == 101:
         lines.append("Connection: Upgrade\r\n")

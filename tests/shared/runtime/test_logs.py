@@ -18,8 +18,8 @@ class Lines:
     def write(self, line):
         self.text += line
 
-    def render_later(self, render, *values):
-        self.write(render(*values))
+    def render_later(self, render, values):
+        self.write(render(values))
 
     def flush(self):
         pass
