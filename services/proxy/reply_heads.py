@@ -11,7 +11,8 @@ from services.proxy.rewriting import TUNNEL_PROTOCOL
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.grammar import make_field_finder
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
-from shared.httpcore.parsing import HEAD_END, ResponseHead, find_head_end
+from shared.httpcore.parsing import HEAD_END, find_head_end
+from shared.httpcore.reply_parsing import ResponseHead
 from shared.httpcore.serializing import serialize_fields
 
 REQUEST_ID_START = b"X-Request-Id: "

@@ -13,7 +13,8 @@ from shared.httpcore.framing import LAST_CHUNK, BodyDecoder, response_body_decod
 from shared.httpcore.headers import Headers
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.stream import Stream
-from shared.httpcore.parsing import ResponseHead, find_head_end, parse_response_head
+from shared.httpcore.parsing import find_head_end
+from shared.httpcore.reply_parsing import ResponseHead, parse_response_head
 from shared.httpcore.serializing import serialize_request_head
 
 RequestBody = bytes | AsyncIterator[bytes] | None

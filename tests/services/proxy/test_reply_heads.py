@@ -188,6 +188,9 @@ def read_plainly(wire: bytes) -> object:
     if codings and not (is_1_1 and codings[0].lower() == "chunked"):
         return None
     options = {option.strip(" \t").lower() for value in values("connection") for option in value.split(",")}
+    is_announced = bool(codings) or (bool(lengths) and int(lengths[0]) > 0)
+    if is_announced and status < 200:
+        return None
     is_sized = bool(lengths) and status not in (101, 103, 204, 304)
     dropped = HOP_BY_HOP | {"content-length", "x-request-id"} | options
     passed = [pair for pair in pairs if pair[0].lower() not in dropped]
@@ -199,7 +202,8 @@ def read_plainly(wire: bytes) -> object:
     return (
         (b"HTTP/1.1 %d %b\r\n" % (status, status_line[3] or b""), passed),
         (status, int(lengths[0]) if lengths else None, is_sized, bool(codings),
-         "close" not in options and (is_1_1 or "keep-alive" in options), has_date),
+         not (is_announced and status == 204) and "close" not in options and (is_1_1 or "keep-alive" in options),
+         has_date),
     )  # fmt: skip
 
 
