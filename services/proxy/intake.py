@@ -18,6 +18,7 @@ from services.proxy.rate_limits import RateLimits
 from services.proxy.reply_cache import CacheQuery, Decision, ReplyCache, Verdict
 from services.proxy.reply_work import ReplyWork
 from services.proxy.retries import Outcome
+from services.proxy.rewriting import wants_tunnel
 from services.proxy.templates import RequestFacts
 from shared.httpcore.message import Request, Response
 
@@ -92,7 +93,7 @@ class Intake:
 
     def look_up(self, request: Request, features: Features, now: Moment, delay_s: float = 0.0) -> Taken:
         """As `take`, for a request that was admitted."""
-        if features.cache is None:
+        if features.cache is None or wants_tunnel(request):
             work = ReplyWork(request, features) if features.concerns_replies else None
             return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
         query = query_of(request)

@@ -120,6 +120,8 @@ class ReplyCache:
 
     def plan(self, query: CacheQuery, reply: Received, settings: CacheSettings) -> StoredReply | None:
         """The reply to collect the body for, to be given to `keep`; None when it must not or can't be stored."""
+        if query.has_body:  # the body is in no key: what it made the upstream say is nobody else's
+            return None
         stored = storable(query.method, query.headers, query.traits, reply, settings)
         length = reply.headers.get("content-length") or ""
         if stored is None or (length.isdigit() and int(length) > self.max_reply_bytes):

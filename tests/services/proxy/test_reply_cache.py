@@ -76,9 +76,10 @@ def test_what_was_fetched_is_found_until_it_is_stale_and_then_asked_about(cache:
     ],
     ids=["POST", "PUT", "a GET with a body", "a part", "If-Match", "If-Unmodified-Since"],
 )
-def test_some_requests_go_past_the_cache(cache: ReplyCache, asked: CacheQuery) -> None:
+def test_some_requests_go_past_the_cache_and_leave_nothing_there(cache: ReplyCache, asked: CacheQuery) -> None:
     fetch(cache, query())
     assert look(cache, asked).verdict is Verdict.BYPASS
+    assert not fetch(cache, asked, body=b"what only this request was told")
 
 
 def test_head_is_answered_from_what_get_left_and_leaves_nothing(cache: ReplyCache) -> None:

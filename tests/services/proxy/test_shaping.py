@@ -201,6 +201,33 @@ def test_a_stale_reply_stands_in_when_the_upstream_fails(shaped: Site) -> None:
     assert "stale" in answer.headers["Cache-Status"] or "fwd" in answer.headers["Cache-Status"]
 
 
+def test_what_a_get_with_a_body_was_told_is_told_to_nobody_else(shaped: Site) -> None:
+    def reply(talk: Talk) -> None:
+        talk.reply(b"told " + talk.read_body(), "200 OK", "Cache-Control: max-age=60")
+
+    url = shaped.on(reply, "/cached/")
+    assert requests.get(url, data=b"a lie", timeout=10).text == "told a lie"
+    assert get(url).text == "told "
+
+
+def test_a_websocket_is_asked_for_where_replies_are_cached(shaped: Site) -> None:
+    def reply(talk: Talk) -> None:
+        if talk.request.get("upgrade"):
+            talk.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+            talk.wait_end()
+        else:
+            talk.reply(b"a page", "200 OK", "Cache-Control: max-age=60")
+
+    url = shaped.on(reply, "/guessed/")
+    assert get(url).text == "a page"
+    request = (
+        f"GET {url.removeprefix(shaped.url)} HTTP/1.1\r\nHost: {shaped.url.removeprefix('http://')}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    assert shaped.talk(request.encode(), until_end=False).startswith(b"HTTP/1.1 101 ")
+
+
 def test_a_large_reply_passes_a_place_that_caches_but_is_not_kept(shaped: Site) -> None:
     size = 3 * 1024 * 1024
     url = shaped.on(counting("Cache-Control: max-age=60", body=lambda count: bytes([count]) * size), "/cached/")
