@@ -175,17 +175,6 @@ class ReplyCache:
         """Nothing stored answers this request any more."""
         self._discard(query.key, [each for each in self._variants.get(query.key, ()) if is_match(each, query.headers)])
 
-    def resize(self, max_bytes: int, max_reply_bytes: int) -> None:
-        """Other bounds, from now on."""
-        self.max_bytes = max_bytes
-        self.max_reply_bytes = min(max_reply_bytes, max_bytes)
-        self._make_room()
-
-    def clear(self) -> None:
-        """Nothing is stored: after a reload the same URL may lead elsewhere."""
-        self._variants.clear()
-        self.size = 0
-
     def _discard(self, key: str, gone: Iterable[StoredReply]) -> int:
         variants = self._variants.get(key)
         if variants is None:

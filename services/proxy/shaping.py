@@ -38,7 +38,7 @@ def now() -> Moment:
 class ShapedForwarding(Forwarding):
     """A request for which `intake` has more to say than to forward it."""
 
-    __slots__ = ("_intake", "_taken", "_timer", "_waits_for")
+    __slots__ = ("_intake", "_store", "_taken", "_timer", "_waits_for")
 
     def __init__(
         self, forwarder: Forwarder, request: Request, destination: Destination, target: str, intake: Intake,
@@ -46,6 +46,7 @@ class ShapedForwarding(Forwarding):
     ) -> None:  # fmt: skip
         super().__init__(forwarder, request, _with_conditions(destination, taken), target)
         self._intake = intake
+        self._store = intake.store  # that of the configuration by which the request came, whatever is reloaded
         self._taken = taken
         self._timer: asyncio.TimerHandle | None = None
         self._waits_for = ""  # the key of the fetch that another is at
@@ -67,7 +68,7 @@ class ShapedForwarding(Forwarding):
             self._answer(self._taken.response)
             return
         key = self._taken.waits_for
-        if key and not self._intake.store.fetches.join(key, self._on_fetched, monotonic()):
+        if key and not self._store.fetches.join(key, self._on_fetched, monotonic()):
             self._waits_for = key
             self._timer = self.client.loop.call_later(PATIENCE_S, self.guard, self._lose_patience)
             return
@@ -85,7 +86,7 @@ class ShapedForwarding(Forwarding):
             return
         if is_stored:
             features = self._destination.features
-            taken = self._taken = self._intake.look_up(self.request, features, now())
+            taken = self._taken = self._intake.look_up(self.request, features, self._store, now())
             if taken.response is not None:
                 self._answer(taken.response)
                 return
@@ -93,7 +94,7 @@ class ShapedForwarding(Forwarding):
         self._try_one()
 
     def _lose_patience(self) -> None:
-        self._intake.store.fetches.leave(self._waits_for, self._on_fetched)
+        self._store.fetches.leave(self._waits_for, self._on_fetched)
         self._stop_waiting()
         self._try_one()
 
@@ -106,7 +107,7 @@ class ShapedForwarding(Forwarding):
     def abandon(self) -> None:
         """See Deferred."""
         if self._waits_for:
-            self._intake.store.fetches.leave(self._waits_for, self._on_fetched)
+            self._store.fetches.leave(self._waits_for, self._on_fetched)
         else:
             self._settle()
         self._stop_waiting()

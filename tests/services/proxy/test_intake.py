@@ -177,6 +177,16 @@ def test_a_write_and_a_reload_empty_what_they_must() -> None:
     assert proxy.take(request_of("/b")).response is None
 
 
+def test_what_is_fetched_while_a_reload_takes_over_is_not_in_the_new_cache() -> None:
+    proxy = Proxy("proxy_cache on;")
+    work = proxy.take(request_of()).work
+    assert work is not None
+    work.on_head(Received(200, Headers(pairs_of(FRESH).items()), T0, T0), "10.0.0.1:80", at(0))
+    proxy.apply("proxy_cache on;")
+    work.on_end(at(0))
+    assert proxy.take(request_of()).response is None
+
+
 def test_sites_and_schemes_that_a_hop_speaks_of_are_kept_apart() -> None:
     proxy = Proxy("proxy_cache on;", "set_real_ip_from 10.0.0.0/8;")
     proxy.exchange(request_of(), *FRESH)

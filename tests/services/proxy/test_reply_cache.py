@@ -206,12 +206,6 @@ def test_one_key_has_so_many_variants_at_most(cache: ReplyCache) -> None:
     assert look(cache, query("/a", "User-Agent: 5")).verdict is Verdict.HIT
 
 
-def test_clear_empties_it(cache: ReplyCache) -> None:
-    fetch(cache, query())
-    cache.clear()
-    assert (len(cache), cache.size) == (0, 0)
-
-
 class AnyUse(RuleBasedStateMachine):
     """Whatever is done, the size is that of what is there, and within the bound."""
 

@@ -544,6 +544,36 @@ def test_a_reload_brings_words_into_force_and_takes_them_out_again(
     assert get(proxy.url).text == "reply 4"
 
 
+def test_who_waits_while_a_reload_takes_over_is_answered_by_the_old_upstream_and_the_new_is_asked_anew(
+    start_proxy: StartProxy, start_upstream: Callable[..., Upstream]
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def slow(talk: Talk) -> None:
+        begun.set()
+        release.wait(10)
+        talk.reply(b"old", "200 OK", "Cache-Control: max-age=60")
+
+    old, new = start_upstream(slow), start_upstream(lambda talk: talk.reply(b"new"))
+    text = 'proxy_cache on; proxy_cache_lock on; host "*" {{ proxy_pass http://{}; }}'
+    proxy = start_proxy(text.format(old.address))
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(get, proxy.url) for _ in range(2)]
+        assert begun.wait(10)
+        wait_until(lambda: looked_up(proxy) == 2, why="both are under way")
+        proxy.config.write_text(text.format(new.address))  # type: ignore[attr-defined]
+        assert requests.post(proxy.url + "/_proxy/reload", timeout=10).status_code == 200
+        release.set()
+        assert {future.result().text for future in waiting} == {"old"}
+    assert len(old.requests) == 1
+    assert get(proxy.url).text == "new"
+
+
+def looked_up(proxy: Service) -> int:
+    verdicts = requests.get(proxy.url + "/_proxy/status", timeout=10).json()["cache"]["verdicts"]
+    return sum(verdicts.values())
+
+
 def test_a_client_that_leaves_before_its_reply_is_in_the_log(
     start_proxy: StartProxy, start_upstream: Callable[..., Upstream]
 ) -> None:
