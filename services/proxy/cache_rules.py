@@ -22,6 +22,9 @@ STORABLE_STATUSES = frozenset({200, 203, 204, 300, 301, 302, 307, 308, 404, 405,
 _NOT_STORED = HOP_BY_HOP | {"age", "proxy-authentication-info", "cache-status"}
 # §3.2: a 304 describes the stored content only as far as it doesn't describe its bytes.
 _NOT_REFRESHED = _NOT_STORED | {"content-length", "content-encoding", "content-type", "content-range", "vary"}
+# Of these fields the upstream gets other values than the client sent: who it is, and which request this is. What varies
+# by one of them is one client's own. (By scheme, host and port it may vary: they are in the key.)
+_WRITTEN_HERE = frozenset({"x-forwarded-for", "x-real-ip", "forwarded", "x-request-id", "traceparent", "tracestate"})
 # A request with one of these is about a state or a part that only the origin knows.
 _ORIGIN_ONLY = ("range", "if-range", "if-match", "if-unmodified-since")
 
@@ -149,7 +152,7 @@ def storable(
     if traits.has_authorization and not any(word in control for word in ("public", "must-revalidate", "s-maxage")):
         return None
     names = headers.tokens("vary")
-    if "*" in names:  # §4.1: nothing ever matches it
+    if "*" in names or not _WRITTEN_HERE.isdisjoint(names):  # §4.1: nothing ever matches "*"
         return None
     always_revalidate = "no-cache" in control
     lifetime_s = _lifetime_s(reply, control, settings)

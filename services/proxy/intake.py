@@ -12,7 +12,7 @@ from services.proxy.cache_work import CacheStore, CacheWork
 from services.proxy.config_values import ProxyConfig
 from services.proxy.failures import failure_response
 from services.proxy.features import PLAIN_FILE, Features, WholeFileFeatures
-from services.proxy.forwarding_fields import ClientFinder, client_view, remember_view
+from services.proxy.forwarding_fields import ClientFinder, client_view, port_of, remember_view
 from services.proxy.moments import Moment
 from services.proxy.rate_limits import RateLimits
 from services.proxy.reply_cache import CacheQuery, Decision, ReplyCache, Verdict
@@ -122,6 +122,8 @@ def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
 def query_of(request: Request) -> CacheQuery:
     """The request as the cache sees it."""
     headers, own_site, view = request.headers, f"{request.scheme}://{request.host}", client_view(request)
+    port = view.by_name["X-Forwarded-Port"]
+    is_plain = view.site == own_site and port == port_of(request.host, request.scheme)
     return CacheQuery(
         method=request.method,
         site=view.site,
@@ -129,5 +131,5 @@ def query_of(request: Request) -> CacheQuery:
         headers=headers,
         traits=read_traits(headers),
         has_body=request.has_body,
-        place="" if view.site == own_site else f"{own_site} ",
+        place="" if is_plain else f"{own_site} {port} ",
     )

@@ -38,8 +38,8 @@ _NEVER = 2**62  # a time that no date reaches
 class CacheQuery:
     """A request as the cache sees it. `site` is what the client asked for, `https://host:port`.
 
-    `place` is whatever else the reply may depend on without `Vary` saying so: the Host that a trusted hop sent, when it
-    speaks of another site in X-Forwarded-Host.
+    `place` is whatever else the reply may depend on without `Vary` saying so: the Host that a trusted hop sent and the
+    port that it spoke of, when they are not those of `site`.
     """
 
     method: str

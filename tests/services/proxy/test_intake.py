@@ -190,7 +190,7 @@ def test_what_is_fetched_while_a_reload_takes_over_is_not_in_the_new_cache() -> 
 def test_sites_and_schemes_that_a_hop_speaks_of_are_kept_apart() -> None:
     proxy = Proxy("proxy_cache on;", "set_real_ip_from 10.0.0.0/8;")
     proxy.exchange(request_of(), *FRESH)
-    for line in ("X-Forwarded-Proto: https", "X-Forwarded-Host: other.example"):
+    for line in ("X-Forwarded-Proto: https", "X-Forwarded-Host: other.example", "X-Forwarded-Port: 8443"):
         assert proxy.take(request_of("/a", line, peer="10.0.0.1")).response is None
         assert proxy.take(request_of("/a", line)).response is not None
     moved = request_of("/a", "X-Forwarded-Host: shop.example", peer="10.0.0.1")
