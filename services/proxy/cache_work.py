@@ -76,6 +76,11 @@ class CacheWork:
             self._drop()
             self._settle(now, is_stored=is_stored, may_be_stored=is_stored)
 
+    def on_replaced(self, now: Moment) -> None:
+        """The client gets a page instead, and nobody reads the reply: the next ones need not wait for each other."""
+        self._drop()
+        self._settle(now, is_stored=False, may_be_stored=False)
+
     def on_cut(self, now: Moment) -> None:
         """It broke off, or nobody wants the rest: it is not stored (RFC 9111 §3.3)."""
         self._drop()

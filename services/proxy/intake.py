@@ -115,8 +115,13 @@ def _new_store(whole: WholeFileFeatures) -> CacheStore:
 
 
 def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
-    """Whether another's fetch may serve this request, and this one's others."""
-    return decision.verdict in (Verdict.MISS, Verdict.STALE) and query.method == "GET" and not query.traits.no_store
+    """Whether another's fetch may serve this request, and this one's others: what comes will mostly be stored. A 304 to
+    the client's own condition is not, and neither is what one gets who proves who he is.
+    """
+    if query.method != "GET" or query.traits.no_store or query.traits.has_authorization:
+        return False
+    has_condition = "if-none-match" in query.headers or "if-modified-since" in query.headers
+    return bool(decision.conditions) or (decision.verdict in (Verdict.MISS, Verdict.STALE) and not has_condition)
 
 
 def query_of(request: Request) -> CacheQuery:

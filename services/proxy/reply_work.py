@@ -58,7 +58,8 @@ class ReplyWork:
             if stored is not None:
                 return Shaped(self._answer(stored, now, reply.status), [])
         if (page := self._page_for(reply.status)) is not None:
-            self.on_cut(now)
+            if cache is not None:
+                cache.on_replaced(now)
             return Shaped(page, [])
         if cache is not None:
             said = cache_status(cache.decision, now.unix_s, is_stored=cache.is_keeping, upstream_status=reply.status)

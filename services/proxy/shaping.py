@@ -108,7 +108,7 @@ class ShapedForwarding(Forwarding):
         """See Deferred."""
         if self._waits_for:
             self._store.fetches.leave(self._waits_for, self._on_fetched)
-        else:
+        elif self._timer is None:  # else it has not begun yet, and leads nobody
             self._settle()
         self._stop_waiting()
         super().abandon()

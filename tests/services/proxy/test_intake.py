@@ -259,6 +259,14 @@ class TestCollapsing:
         assert self.proxy.take(request_of(method="POST")).waits_for == ""
         assert self.proxy.take(request_of("/a", "Cache-Control: no-store")).waits_for == ""
 
+    @pytest.mark.parametrize("line", ["Authorization: Basic eA==", 'If-None-Match: "x"', "If-Modified-Since: x"])
+    def test_who_will_get_what_is_not_stored_holds_nobody_up(self, line: str) -> None:
+        assert self.proxy.take(request_of("/a", line)).waits_for == ""
+
+    def test_who_asks_about_what_is_stale_shares_the_answer_whatever_he_has_himself(self) -> None:
+        self.proxy.exchange(request_of(), "Cache-Control: max-age=0", 'ETag: "x"')
+        assert self.proxy.take(request_of("/a", 'If-None-Match: "y"')).waits_for
+
 
 def test_gzip_comes_after_the_cache() -> None:
     proxy = Proxy("proxy_cache on; gzip on;")
@@ -295,6 +303,27 @@ def test_error_pages_replace_what_comes_and_what_is_kept(tmp_path: Path) -> None
     assert proxy.exchange(request_of(), *FRESH, status=404)[::2] == (404, PAGE)
     assert proxy.take(request_of()).response is not None
     assert proxy.exchange(request_of("/a", BROWSER))[::2] == (404, b"gone: id-1")
+
+
+def test_browsers_that_get_a_page_for_an_error_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    (tmp_path / "gone.html").write_text("gone", encoding="utf-8")
+    (tmp_path / "proxy.conf").write_text(
+        "error_page 404 gone.html; proxy_intercept_errors on; proxy_cache on; proxy_cache_lock on;\n"
+        'host "*" { proxy_pass http://h:1; }',
+        encoding="utf-8",
+    )
+    config = load_config(tmp_path / "proxy.conf")
+    proxy = Proxy()
+    proxy.intake.apply(config)
+    proxy.features = config.hosts[0].locations[0].features
+    taken = proxy.take(request_of("/a", BROWSER))
+    fetches, told = proxy.intake.store.fetches, list[bool]()
+    assert fetches.join(taken.waits_for, told.append, 0)
+    waiters = [lambda is_stored: told.append(is_stored) for _ in range(2)]
+    assert [fetches.join(taken.waits_for, waiter, 0) for waiter in waiters] == [False, False]
+    assert taken.work is not None
+    taken.work.on_head(Received(404, Headers(pairs_of(FRESH).items()), T0, T0), "u", at(0))
+    assert told == [False, False]
 
 
 def test_a_redirect_is_kept_as_it_is_sent() -> None:

@@ -35,6 +35,7 @@ host shop.example {{
 host "*" {{
     proxy_pass http://quick;
     location /limited/ {{ limit_req zone=keys burst=1 nodelay; }}
+    location /queued/ {{ limit_req zone=pace burst=5; proxy_cache on; proxy_cache_lock on; }}
     location /paced/ {{ limit_req zone=pace burst=5; }}
     location /cached/ {{ proxy_cache on; }}
     location /guessed/ {{ proxy_cache on; proxy_cache_valid 1h; proxy_cache_stale_if_error 1h; proxy_cache_lock on; }}
@@ -187,6 +188,36 @@ def test_many_who_miss_together_ask_once_and_a_leader_who_leaves_has_a_successor
         answers = {future.result().text for future in waiting}
     assert answers == {"fetch 2"}
     assert next(counter) == 3
+
+
+def test_one_who_leaves_before_his_turn_does_not_end_the_wait_of_others(shaped: Site) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def slow(talk: Talk) -> None:
+        begun.set()
+        release.wait(10)
+        talk.reply(b"here", "200 OK", "Cache-Control: max-age=60")
+
+    url = shaped.on(slow, "/queued/")
+    path = url.removeprefix(shaped.url)
+    before = looked_up(shaped.proxy)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(get, url)]
+        assert begun.wait(10)
+        waiting.append(pool.submit(get, url))
+        wait_until(lambda: looked_up(shaped.proxy) == before + 2, why="one leads and one waits")
+        request = f"GET {path} HTTP/1.1\r\nHost: {shaped.url.removeprefix('http://')}\r\nX-Pace: three\r\n\r\n"
+        socks = [socket.create_connection(("127.0.0.1", shaped.proxy.port)) for _ in range(5)]
+        for sock in socks:
+            sock.sendall(request.encode())
+        wait_until(lambda: looked_up(shaped.proxy) == before + 7, why="four of them are delayed")
+        for sock in socks:
+            sock.close()
+        for _ in range(3):
+            get(shaped.url + "/x")
+        release.set()
+        assert [future.result().text for future in waiting] == ["here", "here"]
+    assert sum(each.target == path for each in shaped.upstream.requests) == 1
 
 
 def test_a_stale_reply_stands_in_when_the_upstream_fails(shaped: Site) -> None:
