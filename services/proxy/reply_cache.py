@@ -30,6 +30,7 @@ from shared.httpcore.headers import Headers
 
 # What a stored reply costs beside its bytes: objects, the key, places in tables.
 OVERHEAD_BYTES = 1024
+PAIR_BYTES = 128  # and a field beside its characters
 MAX_VARIANTS = 32  # of one key; a reply that varies on User-Agent must not fill the cache alone
 _NEVER = 2**62  # a time that no date reaches
 
@@ -229,7 +230,7 @@ def _client_has_it(stored: StoredReply, query: CacheQuery) -> bool:
 
 
 def _size_of(key: str, stored: StoredReply) -> int:
-    fields = sum(len(name) + len(value) for name, value in (*stored.pairs, *stored.vary))
+    fields = sum(PAIR_BYTES + len(name) + len(value) for name, value in (*stored.pairs, *stored.vary))
     return OVERHEAD_BYTES + len(key) + fields + len(stored.body)
 
 

@@ -167,6 +167,26 @@ def test_what_breaks_off_or_is_too_large_is_not_kept() -> None:
     assert proxy.take(request_of()).response is not None
 
 
+def test_replies_that_are_coming_take_no_more_room_than_those_that_are_there() -> None:
+    proxy = Proxy("proxy_cache on;", "proxy_cache_size 32k max_reply=16k;")
+    works = []
+    for at_once in range(4):
+        work = proxy.take(request_of(f"/{at_once}")).work
+        assert work is not None
+        work.on_head(Received(200, Headers(pairs_of(FRESH).items()), T0, T0), "10.0.0.1:80", at(0))
+        work.on_data(b"x" * 12_000, at(0))
+        works.append(work)
+    store = proxy.intake.store
+    assert store.gathered_bytes == 24_000
+    works[0].on_cut(at(0))
+    for work in works:
+        work.on_end(at(0))
+    assert store.gathered_bytes == 0
+    assert [proxy.take(request_of(f"/{at_once}")).response is not None for at_once in range(4)] == [
+        False, True, False, False,
+    ]  # fmt: skip
+
+
 def test_a_write_and_a_reload_empty_what_they_must() -> None:
     proxy = Proxy("proxy_cache on;")
     proxy.exchange(request_of("/a"), *FRESH)

@@ -1,5 +1,7 @@
 """The cache from the outside: ask, fetch, keep, ask again; what is found, what has gone, and how much it holds."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -189,13 +191,25 @@ def test_what_is_too_large_is_not_kept_and_what_it_replaces_has_gone(cache: Repl
 
 
 def test_the_one_not_used_for_longest_makes_room() -> None:
-    cache = ReplyCache(3 * (OVERHEAD_BYTES + 1100), 10_000)
+    cache = ReplyCache(3 * (OVERHEAD_BYTES + 1400), 10_000)
     for target in ("/a", "/b", "/c"):
         fetch(cache, query(target), body=b"x" * 1000)
     look(cache, query("/a"))
     fetch(cache, query("/d"), body=b"x" * 1000)
     verdicts = [look(cache, query(target)).verdict for target in ("/a", "/b", "/c", "/d")]
     assert verdicts == [Verdict.HIT, Verdict.MISS, Verdict.HIT, Verdict.HIT]
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 0), (10, 20), (95, 1), (95, 60)])
+def test_what_is_stored_takes_about_the_memory_that_it_is_said_to(count: int, size: int) -> None:
+    cache = ReplyCache(1_000_000, 10_000)
+    tracemalloc.start()
+    for number in range(1000):
+        lines = [f"X-{at}: {str(at + number).zfill(size)}" for at in range(count)]
+        fetch(cache, query(f"/{number}"), *MINUTE, *lines, body=b"%d" % number)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 1.3 * cache.size
 
 
 def test_one_key_has_so_many_variants_at_most(cache: ReplyCache) -> None:
