@@ -38,8 +38,9 @@ class DefaultRedirect:
         if not path.startswith(self.uri):
             return None
         rest = path[len(self.uri) :]
-        # Deliberate: never `//…`, which a browser reads as another host.
-        return self.prefix + (rest.lstrip("/") if self.prefix.endswith("/") else rest)
+        # Deliberate: never `//…`, which a browser reads as another host; nor `/\\…`, nor either with tabs between, which
+        # browsers read as the same (WHATWG URL §4.4).
+        return self.prefix + (rest.lstrip("/\\\t") if self.prefix.endswith("/") else rest)
 
 
 def _names_of(upstream: str) -> tuple[str, ...]:
