@@ -102,8 +102,8 @@ class Answering(Attempt):
         self._is_head_out = True
         start, lines = head.start, head.field_lines
         oversight = self._destination.oversight
-        if head.names_upstream:
-            lines = self._renamed(lines)
+        if head.naming_fields:
+            lines = self._renamed(head, lines)
         if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(request, self.upstream)):
             lines += serialize_field(*cookie).encode("latin-1")
         if oversight is not None or client.server.router.alters_replies:
@@ -116,10 +116,10 @@ class Answering(Attempt):
             lines += b"Transfer-Encoding: chunked\r\n"
         return b"%b%b%b%b%b\r\n\r\n" % (start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
 
-    def _renamed(self, lines: bytes) -> bytes:
+    def _renamed(self, head: ReplyHead, lines: bytes) -> bytes:
         """The field lines after `proxy_redirect` and its like."""
         rules = self._destination.features.reply_rules
-        if not rules.touched:
+        if rules.touched.isdisjoint(head.naming_fields):  # as with a cookie, mostly
             return lines
         pairs = rewrite_reply_fields(field_pairs(lines), rules, RequestFacts(self.request, self.upstream.name))
         return serialize_fields(pairs).encode("latin-1")

@@ -15,7 +15,7 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.parsing import HEAD_END, find_head_end, parse_response_head
 from shared.httpcore.serializing import BODILESS, serialize_fields
 
-_NAMING = re.compile(rb"\n(?:location|refresh|set-cookie):")
+_NAMING = re.compile(rb"\n(location|refresh|set-cookie):")
 REQUEST_ID_START = b"X-Request-Id: "
 MAX_KEPT_HEADS = 256
 MAX_KEPT_BYTES = 1024  # of one head: what is longer does not repeat
@@ -30,7 +30,7 @@ class ReplyHead:
     """One head: what it decides, and what of it passes."""
 
     __slots__ = (
-        "content_length", "field_lines", "has_date", "is_chunked", "is_sized", "keep_alive", "names_upstream", "size",
+        "content_length", "field_lines", "has_date", "is_chunked", "is_sized", "keep_alive", "naming_fields", "size",
         "start", "status", "whole",
     )  # fmt: skip
 
@@ -46,7 +46,8 @@ class ReplyHead:
         self.field_lines = without(head.field_lines, _BODILESS_FIELDS if is_bodiless else _PASSED_FIELDS)
         lowered = (b"\n" + self.field_lines).lower()
         self.has_date = b"\ndate:" in lowered
-        self.names_upstream = _NAMING.search(lowered) is not None  # perhaps: in a redirect, or for a cookie
+        # In these of its fields, in a redirect or for a cookie, it may name the upstream.
+        self.naming_fields = frozenset([name.decode("ascii") for name in _NAMING.findall(lowered)])
         if head.status == 101:
             upgrade = ", ".join(head.headers.get_all("upgrade"))
             self.field_lines += f"Upgrade: {upgrade}\r\n".encode("latin-1")
@@ -59,7 +60,7 @@ class ReplyHead:
         """The same head with other fields. Not `has_length`: its body is now of unknown length."""
         changed = copy(self)
         changed.field_lines = serialize_fields(pairs).encode("latin-1")
-        changed.names_upstream, changed.whole = False, None
+        changed.naming_fields, changed.whole = frozenset(), None
         if not has_length:
             changed.content_length = None
         return changed

@@ -4,7 +4,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.proxy.patterns import TextRule
 from services.proxy.templates import RequestFacts
@@ -38,7 +38,7 @@ class DefaultRedirect:
         if not path.startswith(self.uri):
             return None
         rest = path[len(self.uri) :]
-        # Deliberate: never `//…`, which a browser reads as another host; nor `/\\…`, nor either with tabs between, which
+        # Deliberate: never `//…`, which a browser reads as another host; nor `/\…`, nor either with tabs between, which
         # browsers read as the same (WHATWG URL §4.4).
         return self.prefix + (rest.lstrip("/\\\t") if self.prefix.endswith("/") else rest)
 
@@ -50,19 +50,21 @@ def _names_of(upstream: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRules:
-    """What is rewritten in the replies of one place; of several rules the first that fits."""
+    """What is rewritten in the replies of one place; of several rules the first that fits.
+
+    `touched` are the lower-case names of the fields that may change; all others pass as they came.
+    """
 
     redirects: tuple[TextRule | DefaultRedirect, ...] = ()
     cookie_paths: tuple[TextRule, ...] = ()
     cookie_domains: tuple[TextRule, ...] = ()
+    touched: frozenset[str] = field(init=False, compare=False)
 
-    @property
-    def touched(self) -> frozenset[str]:
-        """The lower-case names of the fields that may change; all others pass as they came."""
+    def __post_init__(self) -> None:
         names = {"location", "refresh"} if self.redirects else set()
         if self.cookie_paths or self.cookie_domains:
             names.add("set-cookie")
-        return frozenset(names)
+        object.__setattr__(self, "touched", frozenset(names))
 
 
 def rewrite_reply_fields(

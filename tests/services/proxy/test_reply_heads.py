@@ -112,3 +112,13 @@ def test_the_memory_of_heads_is_bounded() -> None:
 
 def read(wire: bytes) -> ReplyHead:
     return ReplyHead(wire, len(wire), DEFAULT_LIMITS)
+
+
+def test_a_head_knows_in_which_of_its_fields_it_may_name_the_upstream() -> None:
+    heads = ReplyHeads()
+    head = heads.read(b"HTTP/1.1 302 Found\r\nSet-Cookie: a=1\r\nLocation: /x\r\n\r\n")
+    assert head is not None
+    assert head.naming_fields == {"set-cookie", "location"}
+    head = heads.read(b"HTTP/1.1 200 OK\r\nX: location:\r\n\r\n")
+    assert head is not None
+    assert head.naming_fields == set()
