@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
 from shared.httpcore.cache_control import MAX_SECONDS, CacheControl, parse_cache_control
-from shared.httpcore.dates import parse_http_date
+from shared.httpcore.dates import format_http_date, parse_http_date
 from shared.httpcore.headers import HOP_BY_HOP, Headers, without_hop_by_hop
 from shared.httpcore.methods import SAFE_METHODS
 
@@ -165,7 +165,7 @@ def storable(
         return None
     return StoredReply(
         status=reply.status,
-        pairs=tuple(without_hop_by_hop(headers, _NOT_STORED)),
+        pairs=_dated(without_hop_by_hop(headers, _NOT_STORED), reply),
         body=b"",
         vary=_vary_values(names, request_headers),
         corrected_age_s=_corrected_age_s(reply),
@@ -175,6 +175,12 @@ def storable(
         always_revalidate=always_revalidate,
         stale_if_error_s=stale_if_error_s,
     )
+
+
+def _dated(pairs: list[tuple[str, str]], reply: Received) -> Pairs:
+    """RFC 9110 §6.6.1: who keeps a reply without a Date writes down when it came."""
+    has_date = any(name.lower() == "date" for name, _ in pairs)
+    return tuple(pairs) if has_date else (*pairs, ("Date", format_http_date(int(reply.received_at))))
 
 
 def _must_revalidate(control: CacheControl) -> bool:
@@ -265,7 +271,7 @@ def refreshed(stored: StoredReply, reply: Received, settings: CacheSettings) -> 
     """§4.3.4: the stored reply after a 304: the new fields replace those of the same name, and it is young again."""
     new = without_hop_by_hop(reply.headers, _NOT_REFRESHED)
     replaced = {"date", *(name.lower() for name, _ in new)}  # an old Date would make an old Expires last longer
-    pairs = tuple([pair for pair in stored.pairs if pair[0].lower() not in replaced] + new)
+    pairs = _dated([pair for pair in stored.pairs if pair[0].lower() not in replaced] + new, reply)
     merged = Received(stored.status, Headers(pairs), reply.requested_at, reply.received_at)
     control = parse_cache_control(merged.headers.get_all("cache-control"))
     return replace(

@@ -19,8 +19,8 @@ from shared.httpcore.headers import Headers
 from shared.httpcore.message import Request, Response
 
 Pairs = list[tuple[str, str]]
-# What our own server writes into every reply that it makes.
-_WRITTEN_BY_SERVER = frozenset({"date", "content-length", "x-request-id"})
+# What our own server writes into every reply that it makes. (A Date it writes where there is none.)
+_WRITTEN_BY_SERVER = frozenset({"content-length", "x-request-id"})
 
 
 @dataclass(frozen=True, slots=True)

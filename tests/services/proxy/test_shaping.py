@@ -113,12 +113,14 @@ def test_a_burst_waits_its_turn_and_one_that_leaves_meanwhile_is_forgotten(shape
 
 
 def test_a_fresh_reply_is_answered_from_memory_for_head_and_conditions_too(shaped: Site) -> None:
-    url = shaped.on(counting("Cache-Control: max-age=60", 'ETag: "1"', "Content-Type: text/plain"), "/cached/")
+    date = "Date: Sun, 06 Nov 2044 08:49:37 GMT"
+    url = shaped.on(counting("Cache-Control: max-age=60", 'ETag: "1"', "Content-Type: text/plain", date), "/cached/")
     first, second = get(url), get(url)
     assert (first.text, second.text) == ("reply 1", "reply 1")
     assert "stored" in first.headers["Cache-Status"]
     assert "hit" in second.headers["Cache-Status"]
     assert int(second.headers["Age"]) >= 0
+    assert second.headers["Date"] == first.headers["Date"]
     assert second.headers["X-Request-Id"] != first.headers["X-Request-Id"]
     head = requests.head(url, timeout=10)
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "7", b"")
