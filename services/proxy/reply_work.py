@@ -12,11 +12,12 @@ from services.proxy.failures import intercepted_response
 from services.proxy.features import Features
 from services.proxy.moments import Moment
 from services.proxy.reply_cache import answer_from, cache_status
-from services.proxy.reply_gzip import Coding, GzipStream, ReplyFacts, choose_coding, coded_pairs
+from services.proxy.reply_gzip import Coding, GzipStream, ReplyFacts, choose_coding, coded_pairs, gzip_pieces
 from services.proxy.reply_rewriting import rewrite_reply_fields
 from services.proxy.templates import RequestFacts
+from shared.httpcore.compression import MAX_WHOLE_BYTES
 from shared.httpcore.headers import Headers
-from shared.httpcore.message import Request, Response
+from shared.httpcore.message import Request, Response, StreamingResponse
 
 Pairs = list[tuple[str, str]]
 # What our own server writes into every reply that it makes. (A Date it writes where there is none.)
@@ -107,11 +108,13 @@ class ReplyWork:
         pairs = [pair for pair in answer.pairs if pair[0].lower() not in _WRITTEN_BY_SERVER]
         pairs.append(("Cache-Status", cache_status(cache.decision, now.unix_s, upstream_status=upstream_status)))
         coding = self._choose(answer.status, pairs, len(stored.body))
-        body = answer.body
+        fields, body, level = coded_pairs(pairs, coding), answer.body, self._features.gzip.level
+        if coding is Coding.GZIP and len(body) > MAX_WHOLE_BYTES:
+            return StreamingResponse(answer.status, gzip_pieces(body, level), None, fields)
         if coding is Coding.GZIP:
-            stream = GzipStream(self._features.gzip.level)
+            stream = GzipStream(level)
             body = stream.add(body) + stream.end()
-        return Response(answer.status, body, None, coded_pairs(pairs, coding))
+        return Response(answer.status, body, None, fields)
 
     def _page_for(self, status: int) -> Response | None:
         features = self._features

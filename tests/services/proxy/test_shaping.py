@@ -372,6 +372,27 @@ def test_what_is_cached_is_compressed_for_each_client_as_it_takes_it(shaped: Sit
     assert get(url, Accept_Encoding="identity").content == b"1" + TEXT
 
 
+def test_a_long_hit_is_compressed_while_it_is_sent_and_others_are_served_meanwhile(shaped: Site) -> None:
+    long = TEXT * 120
+    url = shaped.on(
+        counting("Cache-Control: max-age=60", "Content-Type: text/plain", body=lambda count: b"%d" % count + long),
+        "/both/",
+    )
+    assert get(url, Accept_Encoding="identity").content == b"1" + long
+    for _ in range(2):
+        hit = zipped(url)
+        assert hit.content == b"1" + long
+        assert "hit" in hit.headers["Cache-Status"]
+        assert hit.headers["Transfer-Encoding"] == "chunked"
+    head = requests.head(url, headers={"Accept-Encoding": "gzip"}, timeout=10)
+    assert (head.headers["Content-Encoding"], head.content) == ("gzip", b"")
+    sock = socket.create_connection(("127.0.0.1", shaped.proxy.port))
+    path, host = url.removeprefix(shaped.url), shaped.url.removeprefix("http://")
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip\r\n\r\n".encode())
+    sock.close()
+    assert zipped(url).content == b"1" + long
+
+
 # --- rewriting ---------------------------------------------------------------------------------------------
 
 
