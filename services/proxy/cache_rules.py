@@ -151,6 +151,8 @@ def storable(
     # §3.5: a reply to one who proved who he is belongs to him, unless it says otherwise.
     if traits.has_authorization and not any(word in control for word in ("public", "must-revalidate", "s-maxage")):
         return None
+    if (headers.get("content-type") or "").lower().startswith("text/event-stream"):
+        return None  # Deliberate: what was said while it lasted is news to nobody after
     names = headers.tokens("vary")
     if "*" in names or not _WRITTEN_HERE.isdisjoint(names):  # §4.1: nothing ever matches "*"
         return None

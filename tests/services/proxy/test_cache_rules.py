@@ -64,6 +64,7 @@ STORING = [
     ("what varies by who the client is", ("Cache-Control: max-age=60", "Vary: X-Forwarded-For"), (), 200, False),
     ("what varies by the request's own id", ("Cache-Control: max-age=60", "Vary: X-Request-ID"), (), 200, False),
     ("what varies by the scheme", ("Cache-Control: max-age=60", "Vary: X-Forwarded-Proto"), (), 200, True),
+    ("an event stream", ("Cache-Control: max-age=60", "Content-Type: text/event-stream"), (), 200, False),
     ("a request with no-store", ("Cache-Control: max-age=60",), ("Cache-Control: no-store",), 200, False),
     ("a request with Authorization", ("Cache-Control: max-age=60",), ("Authorization: x",), 200, False),
     ("and public", ("Cache-Control: max-age=60, public",), ("Authorization: x",), 200, True),
