@@ -38,13 +38,14 @@ def now() -> Moment:
 class ShapedForwarding(Forwarding):
     """A request for which `intake` has more to say than to forward it."""
 
-    __slots__ = ("_intake", "_store", "_taken", "_timer", "_waits_for")
+    __slots__ = ("_intake", "_place", "_store", "_taken", "_timer", "_waits_for")
 
     def __init__(
         self, forwarder: Forwarder, request: Request, destination: Destination, target: str, intake: Intake,
         taken: Taken,
     ) -> None:  # fmt: skip
         super().__init__(forwarder, request, _with_conditions(destination, taken), target)
+        self._place = destination  # without conditions of the cache's
         self._intake = intake
         self._store = intake.store  # that of the configuration by which the request came, whatever is reloaded
         self._taken = taken
@@ -90,7 +91,7 @@ class ShapedForwarding(Forwarding):
             if taken.response is not None:
                 self._answer(taken.response)
                 return
-            self._destination = _with_conditions(self._destination, taken)
+            self._destination = _with_conditions(self._place, taken)
         self._try_one()
 
     def _lose_patience(self) -> None:

@@ -192,6 +192,29 @@ def test_many_who_miss_together_ask_once_and_a_leader_who_leaves_has_a_successor
     assert next(counter) == 3
 
 
+def test_who_waited_for_a_304_that_took_the_reply_away_asks_without_its_validator(shaped: Site) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def reply(talk: Talk) -> None:
+        if talk.request.get("if-none-match"):
+            begun.set()
+            release.wait(10)
+            talk.send('HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nCache-Control: no-store\r\n\r\n')
+        else:
+            talk.reply(b"whole", "200 OK", 'ETag: "1"', "Cache-Control: max-age=0")
+
+    url = shaped.on(reply, "/guessed/")
+    assert get(url).text == "whole"
+    before = looked_up(shaped.proxy)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(get, url) for _ in range(2)]
+        assert begun.wait(10)
+        wait_until(lambda: looked_up(shaped.proxy) == before + 2, why="one leads and one waits")
+        release.set()
+        answers = [future.result() for future in waiting]
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "whole")] * 2
+
+
 def test_one_who_leaves_before_his_turn_does_not_end_the_wait_of_others(shaped: Site) -> None:
     release, begun = threading.Event(), threading.Event()
 
