@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from services.proxy.error_pages import NO_PAGES, ErrorPage, ErrorPages, parse_error_page
 from services.proxy.retries import Outcome
+from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.serializing import REASONS
 
@@ -57,6 +58,13 @@ def failure_response(
         return Response.html(_render_page(request, outcome, who, pages), outcome.status, headers)
     error = {"code": outcome.code, "message": outcome.message, "source": who, "request_id": request.id}
     return Response.json({"error": error}, outcome.status, headers)
+
+
+def refusal_response(request: Request, error: HttpError, pages: ErrorPages) -> Response:
+    """The reply for a request that the proxy refuses, in the look of the place that it was for."""
+    response = failure_response(request, Outcome(error.status, error.code, error.message), "proxy", pages)
+    response.headers.extend(error.headers)
+    return response
 
 
 def render_error(request: Request, status: int, code: str, message: str) -> Response:

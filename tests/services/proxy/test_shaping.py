@@ -45,6 +45,7 @@ host "*" {{
     location /pages/ {{ proxy_intercept_errors on; error_page 404 sorry.html; }}
     location /nowhere/ {{ proxy_pass http://127.0.0.1:1; }}
     location /closed/ {{ deny all; error_page 403 sorry.html; }}
+    location /small/ {{ client_max_body_size 1k; error_page 413 sorry.html; }}
     location /traced/ {{ trace_context start; }}
     location /untraced/ {{ trace_context off; }}
 }}
@@ -465,6 +466,9 @@ def test_what_is_denied_here_has_the_page_as_well(shaped: Site) -> None:
     page = requests.get(shaped.url + "/closed/x", headers=HTML, timeout=10)
     assert (page.status_code, page.text[:24]) == (403, "<title>Sorry 403</title>")
     assert requests.get(shaped.url + "/closed/x", timeout=10).json()["error"]["code"] == "address_denied"
+    for body in (b"x" * 2000, iter([b"x" * 900] * 3)):  # its length is known, or shows in time
+        page = requests.post(shaped.url + "/small/x", data=body, headers=HTML, timeout=10)
+        assert (page.status_code, page.text[:24]) == (413, "<title>Sorry 413</title>")
 
 
 def test_an_upstream_s_own_error_is_replaced_where_asked(shaped: Site) -> None:
