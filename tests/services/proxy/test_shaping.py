@@ -314,6 +314,7 @@ def test_status_and_metrics_count_what_the_cache_and_the_limits_did(shaped: Site
     assert after["bytes"] > before["bytes"]
     metrics = requests.get(shaped.url + "/_proxy/metrics", timeout=10).text
     assert f'weaprous_proxy_cache_lookups_total{{verdict="hit"}} {after["hit"]}' in metrics
+    assert f"weaprous_proxy_cache_bytes {after['bytes']}\n" in metrics
     assert f'weaprous_proxy_rate_limited_total{{result="refused"}} {after["refused"]}' in metrics
 
 
