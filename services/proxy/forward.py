@@ -142,7 +142,7 @@ class Forwarding(Answering):
             self._give_up(ALL_BUSY)
             return
         ticket.on_place = partial(self.guard, self._take_place)
-        ticket.on_timeout = partial(self._give_up, WAITED_IN_VAIN)
+        ticket.on_timeout = partial(self.guard, partial(self._give_up, WAITED_IN_VAIN))  # others time out as well
         self._ticket = ticket
 
     def _take_place(self) -> None:
