@@ -27,7 +27,7 @@ _WRITTEN_BY_SERVER = frozenset({"content-length", "x-request-id"})
 @dataclass(frozen=True, slots=True)
 class Shaped:
     """What becomes of a reply whose head has come. `response`: it is sent instead, and the body is not wanted. Else
-    `pairs` are the fields, and each part of the body goes through `on_data`.
+    `pairs` are the fields, and each part of the body goes through `on_data`, unless nobody `needs_body`.
 
     `is_coded`: the body's length is not the upstream's, so it is chunked.
     """
@@ -35,6 +35,7 @@ class Shaped:
     response: Response | None
     pairs: Pairs
     is_coded: bool = False
+    needs_body: bool = False
 
 
 class ReplyWork:
@@ -69,7 +70,9 @@ class ReplyWork:
         coding = self._choose(reply.status, pairs, int(length) if length.isdigit() else None)
         if coding is Coding.GZIP and self._request.method != "HEAD":
             self._gzip = GzipStream(self._features.gzip.level)
-        return Shaped(None, coded_pairs(pairs, coding), coding is Coding.GZIP)
+        is_coded = coding is Coding.GZIP
+        needs_body = is_coded or (cache is not None and cache.is_keeping)
+        return Shaped(None, coded_pairs(pairs, coding), is_coded, needs_body)
 
     def on_data(self, data: bytes, now: Moment) -> bytes:
         """What is sent for this part of the body."""

@@ -131,6 +131,9 @@ class ShapedForwarding(Forwarding):
             self._answer(shaped.response)
             return
         self._reply = head.with_pairs(shaped.pairs, has_length=head.content_length is not None and not shaped.is_coded)
+        if not shaped.needs_body:
+            super()._pass_reply(self._reply, data)  # by the shortest way, large ones by splice
+            return
         if is_bodiless:
             work.on_end(moment)
             self.send_whole(b"", is_clean=len(data) == head.size)

@@ -304,6 +304,21 @@ def test_gzip_comes_after_the_cache() -> None:
     assert proxy.exchange(request_of("/a", takes, 'If-None-Match: W/"x"'))[0] == 304
 
 
+def test_a_body_is_looked_at_only_where_it_is_kept_or_changed() -> None:
+    def needs_body(words: str, *lines: str, takes: str = "gzip") -> bool:
+        work = Proxy(words).take(request_of("/a", f"Accept-Encoding: {takes}")).work
+        assert work is not None
+        head = Received(200, Headers(pairs_of(lines).items()), T0, T0)
+        return work.on_head(head, "10.0.0.1:80", at(0)).needs_body
+
+    assert needs_body("proxy_cache on;", *FRESH)
+    assert not needs_body("proxy_cache on;", *FRESH, "Content-Length: 99999999")
+    assert needs_body("gzip on;", *FRESH)
+    assert not needs_body("gzip on;", *FRESH, takes="identity")
+    assert not needs_body("gzip on;", "Content-Type: image/png")
+    assert not needs_body("proxy_intercept_errors on;", *FRESH)
+
+
 def test_gzip_of_a_head_has_fields_and_no_body() -> None:
     proxy = Proxy("gzip on;")
     request = request_of("/a", "Accept-Encoding: gzip", method="HEAD")
