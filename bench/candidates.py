@@ -24,7 +24,15 @@ http {{
     }}
 }}
 """
-_SERVE = 'location = /hello {{ default_type text/plain; return 200 "Hello, World!"; }} location / {{ root {root}; }}'
+# Below /fresh/ no two replies have the same head, as with most applications.
+_SERVE = """
+location = /hello {{ default_type text/plain; return 200 "Hello, World!"; }}
+location /fresh/ {{
+    default_type text/plain; add_header X-Request-Id $request_id; add_header ETag '"$request_id"';
+    add_header Cache-Control "private, no-cache"; return 200 "Hello, World!";
+}}
+location / {{ root {root}; }}
+"""
 # The whole body stays in memory: writing it to a temporary file, the default, would count against nginx.
 _PASS = """location / {
     proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_max_temp_file_size 0;
@@ -77,7 +85,7 @@ def uvicorn(port: int) -> list[str]:
 
 
 def nginx(port: int, root: Path = Path("/nonexistent")) -> list[str]:
-    """nginx: 13 bytes at /hello, the files of `root` elsewhere."""
+    """nginx: 13 bytes at /hello and below /fresh/, the files of `root` elsewhere."""
     return _start_nginx(port, "", _SERVE.format(root=root))
 
 

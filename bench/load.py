@@ -1,11 +1,14 @@
 """Load: by wrk for many small requests, by one socket for large bodies. wrk runs one thread, 32 connections."""
 
+import json
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+from bench import site
 from bench.machines import Machine
 
 # What Chromium sends for a page of its own site, 16 fields.
@@ -34,10 +37,17 @@ PIECE_BYTES = 256 * 1024
 TIMEOUT_S = 60.0
 
 
-def drive(url: str, duration_s: int, head: Mapping[str, str] = BARE_HEAD, connections: int = 32) -> int:
-    """Requests that were answered with 2xx. RuntimeError when any was not: such a figure would mean nothing."""
+def drive(
+    url: str, duration_s: int, head: Mapping[str, str] = BARE_HEAD, connections: int = 32, script: Path | None = None
+) -> int:
+    """Requests that were answered with 2xx. RuntimeError when any was not: such a figure would mean nothing.
+
+    `script` makes the requests instead, whatever the path and the head (see `fresh_requests`).
+    """
     fields = [part for name, value in head.items() for part in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{duration_s}s", *fields, url]
+    if script is not None:
+        command[1:1] = ["-s", str(script)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         print(f"{url}: {output}", file=sys.stderr)
@@ -48,12 +58,30 @@ def drive(url: str, duration_s: int, head: Mapping[str, str] = BARE_HEAD, connec
     return int(found[1])
 
 
+def fresh_requests(head: Mapping[str, str], cookie: str = "") -> Path:
+    """A script for wrk: each request-target is a new one, of a thousand paths below /fresh/, and so is the value of
+    `cookie`, where one is named.
+    """
+    fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "127.0.0.1", **head}.items())
+    before, after = (f"{fields}Cookie: theme=dark; {cookie}=", "\r\n\r\n") if cookie else (f"{fields}\r\n", "")
+    count = f" .. string.format('%032x', n) .. {json.dumps(after)}" if cookie else ""
+    line = f"'GET /fresh/' .. n % 1000 .. '?n=' .. n .. {json.dumps(' HTTP/1.1' + chr(13) + chr(10) + before)}{count}"
+    script = site.new_folder() / "fresh.lua"
+    script.write_text(f"local n = 0\nfunction request()\n    n = n + 1\n    return {line}\nend\n")
+    return script
+
+
 def cpu_us_per_request(
-    machine: Machine, path: str, duration_s: int, head: Mapping[str, str] = BARE_HEAD, connections: int = 32
+    machine: Machine,
+    path: str,
+    duration_s: int,
+    head: Mapping[str, str] = BARE_HEAD,
+    connections: int = 32,
+    script: Path | None = None,
 ) -> float:
     """User and system microseconds of the server for one keep-alive GET."""
     before_s = machine.cpu_s()
-    answered = drive(machine.url(path), duration_s, head, connections)
+    answered = drive(machine.url(path), duration_s, head, connections, script)
     return (machine.cpu_s() - before_s) / answered * 1e6
 
 

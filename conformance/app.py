@@ -5,13 +5,12 @@ runner asks afterwards to see whether the connection goes on. nginx is set up to
 """
 
 import argparse
-import asyncio
-import signal
 from pathlib import Path
 
+from conformance.serving import serve_until_stopped
 from shared.httpcore.limits import Limits
 from shared.httpcore.message import Request, Response
-from shared.httpcore.net.server import Server, bind_listener
+from shared.httpcore.net.loop import run
 from shared.httpcore.routing import Router
 from shared.httpcore.static import StaticFiles
 
@@ -35,27 +34,13 @@ def _handle_echo(request: Request) -> Response:
     return Response.text(f"{request.method} {request.target} {len(request.body)}\n")
 
 
-async def serve(port: int, root: Path) -> None:
-    """Serves until SIGTERM or SIGINT; the port is the first line of the output."""
-    listener = bind_listener("127.0.0.1", port)
-    server = Server(build_router(root), LIMITS)
-    server.start([listener])
-    print(listener.getsockname()[1], flush=True)
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()
-    server.close_listeners()
-    await server.wait_closed(0.0)
-
-
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m conformance.app", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default 0: a free one)")
     parser.add_argument("--root", type=Path, required=True, help="the folder that holds file.txt")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.root))
+    run(serve_until_stopped(build_router(arguments.root), arguments.port, LIMITS))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import asyncio
 
 from shared.httpcore.errors import HttpCoreError
 from shared.httpcore.limits import MIB
+from shared.httpcore.net.loop import run
 from shared.httpcore.net.websocket import WebSocketClosed, connect_websocket
 
 AGENT = "WeApRous"
@@ -52,7 +53,7 @@ def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m conformance.echo_client", description=__doc__)
     parser.add_argument("--url", required=True, help="of the fuzzing server, as ws://127.0.0.1:9001")
-    asyncio.run(run_all(parser.parse_args().url))
+    run(run_all(parser.parse_args().url))
 
 
 if __name__ == "__main__":

@@ -34,10 +34,11 @@ STARTERS: dict[str, Starter] = {
 }
 
 
-def run_cases(server: str, patience_s: float) -> dict[document.Place, str]:
-    """The outcome of every case on the server, started for it."""
+def run_cases(server: str, patience_s: float, piece_bytes: int = 0) -> dict[document.Place, str]:
+    """The outcome of every case on the server, started for it. The requests leave in pieces, or 0: whole."""
     with servers.site() as root, STARTERS[server](root) as port, ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
-        target = wire.Target(port, wire.read_validators(port), patience_s, has_server_behind=server == "HAProxy")
+        validators = wire.read_validators(port)
+        target = wire.Target(port, validators, patience_s, server == "HAProxy", piece_bytes)
         running = {
             (subject, case.name): pool.submit(wire.run_case, target, case)
             for subject, cases in SUBJECTS.items()

@@ -60,8 +60,13 @@ SENTENCES: tuple[Sentence, ...] = (
         ),
     ),
     Sentence(
-        "**Chunk sizes.** White space after the size and a NUL in an extension pass nginx and HAProxy, not WeApRous.",
+        "**Chunk sizes and extensions.** White space after the size, a NUL in an extension and a quote that is not "
+        "closed there pass nginx and HAProxy. WeApRous takes what the grammar has, and skips it.",
         (
+            (WEAPROUS, CHUNKS, "a quote that is not closed", "400 ×"),
+            (NGINX, CHUNKS, "a quote that is not closed", "200 404"),
+            (HAPROXY, CHUNKS, "a quote that is not closed", "200 404"),
+            (WEAPROUS, CHUNKS, 'extension `;a="b;c"`', "200"),
             (NGINX, CHUNKS, "size with TAB after", "200 404"),
             (HAPROXY, CHUNKS, "size with TAB after", "200 404"),
             (NGINX, CHUNKS, "NUL in an extension", "200 404"),

@@ -47,6 +47,7 @@ class Target:
     validators: Validators = Validators()
     patience_s: float = 5.0
     has_server_behind: bool = False  # its own replies have no Server field, those from behind do
+    piece_bytes: int = 0  # a request leaves in pieces of this size; 0: whole
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ def run_case(target: Target, case: Case) -> str:
     """The outcome of the case, as a cell of the document (see `Case`); `…` when nothing comes any more."""
     with socket.create_connection(("127.0.0.1", target.port), CONNECT_TIMEOUT_S) as sock:
         received = _Received(sock, case.is_head)
-        _send(sock, fill_in(case.wire, target.validators))
+        _send(sock, fill_in(case.wire, target.validators), target.piece_bytes)
         if case.is_cut:
             sock.shutdown(socket.SHUT_WR)
         elif case.then:
@@ -123,10 +124,13 @@ def run_case(target: Target, case: Case) -> str:
         return " ".join([*words, end]).rstrip()
 
 
-def _send(sock: socket.socket, data: bytes) -> None:
+def _send(sock: socket.socket, data: bytes, piece_bytes: int = 0) -> None:
     """All of it, or as much as the server takes: an early reply may end it."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    size = piece_bytes or max(1, len(data))
     try:
-        sock.sendall(data)
+        for at in range(0, len(data), size):
+            sock.sendall(data[at : at + size])
     except OSError:
         pass
 

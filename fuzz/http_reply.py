@@ -8,7 +8,8 @@ from shared.httpcore.errors import ConnectionClosed, ProtocolError
 from shared.httpcore.framing import response_body_decoder
 from shared.httpcore.headers import without_hop_by_hop
 from shared.httpcore.limits import Limits
-from shared.httpcore.parsing import ResponseHead, find_head_end, parse_response_head
+from shared.httpcore.parsing import find_head_end
+from shared.httpcore.reply_parsing import ResponseHead, parse_response_head
 from shared.httpcore.serializing import serialize_fields
 from shared.httpcore.websocket.handshake import check_reply
 

@@ -8,9 +8,10 @@ from conformance.cases import ALL_CASES
 from fuzz.target import Target, expect_equal, random_parts, take_choices
 from shared.httpcore.errors import HttpError, ProtocolError
 from shared.httpcore.framing import BodyDecoder, request_body_decoder
+from shared.httpcore.grammar import EMPTY_LINES
 from shared.httpcore.limits import Limits
 from shared.httpcore.message import HeadFields, Request
-from shared.httpcore.parsing import find_head_end, parse_request_head
+from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
 from shared.httpcore.serializing import serialize_request_head
 from shared.httpcore.websocket.handshake import accept_handshake
 
@@ -48,20 +49,35 @@ class Reading:
     def _advance(self) -> bool:
         if self._decoder is not None:
             return self._take_body(self._decoder)
-        if self._buffer[:2] == b"\r\n":
-            self._buffer, self._scanned = self._buffer[2:], 0
+        if self._take_repeated_head():
+            return True
+        if (empty := EMPTY_LINES.match(self._buffer)) is not None:
+            self._buffer, self._scanned = self._buffer[empty.end() :], 0
             return True
         end = find_head_end(self._buffer, self._scanned, LIMITS)
         if not end:
             self._scanned = len(self._buffer)
             return False
         request = parse_request_head(self._buffer, end, LIMITS, self._previous if self.keeps_fields else None)
+        self._take_head(request, end)
+        return True
+
+    def _take_repeated_head(self) -> bool:
+        """The short cut for a client that waits for its replies."""
+        if not self.keeps_fields or self._previous is None or not self._buffer:
+            return False
+        request = parse_repeated_head(self._buffer, self._previous, LIMITS)
+        if request is None:
+            return False
+        self._take_head(request, len(self._buffer))
+        return True
+
+    def _take_head(self, request: Request, end: int) -> None:
         check_head(self._buffer[:end], request)
         self._previous = request.fields
         self._buffer, self._scanned = self._buffer[end:], 0
         self._decoder = request_body_decoder(request.is_chunked, request.content_length)
         self.requests.append(facts(request))
-        return True
 
     def _take_body(self, decoder: BodyDecoder) -> bool:
         part, self._buffer = decoder.feed(self._buffer)
@@ -131,17 +147,26 @@ def read(parts: Iterable[bytes], *, keeps_fields: bool) -> tuple[object, ...]:
     return reading.outcome()
 
 
+def head_by_head(wire: bytes) -> list[bytes]:
+    """The wire cut behind every empty line."""
+    parts = [part + b"\r\n\r\n" for part in wire.split(b"\r\n\r\n")]
+    return [*parts[:-1], parts[-1][:-4]]
+
+
 def check(data: bytes) -> None:
     """The same requests, whole or cut, with the fields of the last request at hand or not."""
     choices, wire = take_choices(data)
     whole = read([wire], keeps_fields=False)
     expect_equal(whole, read(random_parts(wire, choices), keeps_fields=False), "whole and cut")
     expect_equal(whole, read([wire], keeps_fields=True), "without and with the last fields")
+    # One request a part, as from a client that waits for each reply: where the short cut is taken.
+    expect_equal(whole, read(head_by_head(wire), keeps_fields=True), "whole and head by head")
 
 
 def _seeds() -> list[bytes]:
     choices = random.Random(1)
     wires = [case.wire + case.then for case in ALL_CASES if len(case.wire) < 1000]
+    wires += [wire * 2 for wire in wires if len(wire) < 500]  # whose second head is the first one's once more
     return [choices.randbytes(2) + wire for wire in wires]
 
 

@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from shared.httpcore.routing import Router
-from shared.runtime.lifecycle import Lifecycle, add_health
+from shared.runtime.lifecycle import Lifecycle
+from shared.runtime.service_process import add_health
 from shared.runtime.settings import CommonSettings, parse_settings, setting_specs
 from shared.runtime.settings_help import default_text
 

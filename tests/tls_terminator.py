@@ -11,10 +11,20 @@ from pathlib import Path
 class TlsTerminator:
     """Listens on `url` with the certificate, and carries each connection to the port on this machine."""
 
-    def __init__(self, certificate: Path, port: int, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        port: int,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        client_ca: Path | None = None,
+    ) -> None:
+        """With `client_ca` clients must prove themselves to that CA."""
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = self._context.maximum_version = version
         self._context.load_cert_chain(certificate)
+        if client_ca is not None:
+            self._context.verify_mode = ssl.CERT_REQUIRED
+            self._context.load_verify_locations(client_ca)
         self._to_port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://localhost:{self._listener.getsockname()[1]}"

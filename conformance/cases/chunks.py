@@ -27,6 +27,12 @@ def size(name: str, text: bytes, *also: str) -> Case:
     return refused(name, "9112 §7.1", text + b"\r\nhello\r\n" + END, SIZE, *also)
 
 
+def extension(name: str, text: bytes) -> Case:
+    """An extension that is none by the grammar, and harmless unless somebody looks for its end elsewhere."""
+    body = b"5;" + text + b"\r\nhello\r\n" + END
+    return refused(name, "9112 §7.1.1", body, "no extension by the grammar; here: refused", "200 404")
+
+
 def trailer(name: str, section: str, lines: bytes, rule: str, *also: str) -> Case:
     """A trailer section that breaks the grammar of fields."""
     return refused(name, section, b"5\r\nhello\r\n0\r\n" + lines, rule, *also)
@@ -58,6 +64,23 @@ SIZES = (
     size("size with VT after", b"5\x0b"),
     size("size with NUL after", b"5\x00"),
     size("empty size line", b""),
+    size("size `0x`", b"0x"),
+    size("size `5h`", b"5h"),
+    size("size `5 5`", b"5 5"),
+    size("size with FF after", b"5\x0c"),
+    size("size with SP and TAB before", b" \t5"),
+    size("size with CR after: `5` CR CRLF", b"5\r"),
+    size("size `-0`", b"-0"),
+    size("size `５`, a full-width digit", "５".encode()),
+    size("size `fffffffffffffffb`, −5 in 64 bits", b"fffffffffffffffb"),
+    Case(
+        "size `100000005`, 2³² + 5, and five octets",
+        "9112 §7.1",
+        chunked(b"100000005\r\nhello\r\n" + END + SMUGGLED),
+        "all that follows is data: too large, or too late",
+        "408 ×",
+        REFUSED,
+    ),
     refused("size `5` ended by LF", "9112 §7.1", b"5\nhello\r\n" + END, LF),
     refused("size `5` ended by CR", "9112 §7.1", b"5\rhello\r\n" + END, "no line end: refused"),
     refused("data ended by LF", "9112 §7.1", b"5\r\nhello\n" + END, LF),
@@ -98,6 +121,37 @@ EXTENSIONS = (
         "its length ought to be bounded; here: 256",
         "200 404",
     ),
+    taken("extension without a value", "9112 §7.1.1", b"5;a\r\nhello\r\n" + END, "MUST be ignored"),
+    taken("two extensions", "9112 §7.1.1", b'5;a=b;c="\\""\r\nhello\r\n' + END, "MUST be ignored"),
+    extension("extension without a name: `5;`", b""),
+    extension("extension without a name: `5;;`", b";"),
+    extension("extension `;=b`", b"=b"),
+    extension("extension `;a=`", b"a="),
+    extension("extension with SP after it", b"a=b "),
+    extension("a quote that is not closed", b'a="b'),
+    extension("a quote behind the quote", b'a="b""'),
+    extension("a backslash before the closing quote", b'a="b\\"'),
+    refused(
+        "a quote that holds the chunk and what some take for a request",
+        "9112 §7.1.1",
+        b'5;a="\r\nhello\r\n0\r\n\r\n' + SMUGGLED + b'"\r\n',
+        "quotes hold no line end: refused",
+    ),
+    refused(
+        "extension of CR and LF the wrong way round", "9112 §7.1.1", b"5;a\n\rhello\r\n" + END, "no LF in an extension"
+    ),
+    refused(
+        "LF in the extension of the last chunk",
+        "9112 §7.1.1",
+        b"5\r\nhello\r\n0;\n\r\n",
+        "no LF in an extension: refused",
+    ),
+    refused(
+        "CR in the extension of the last chunk",
+        "9112 §7.1.1",
+        b"5\r\nhello\r\n0;\ra\r\n\r\n",
+        "no CR in an extension: refused",
+    ),
     refused("no size, only `;a=b`", "9112 §7.1", b";a=b\r\nhello\r\n" + END, SIZE),
     refused(
         "TERM.EXT: LF in an extension, `5;` LF `xx`",
@@ -134,6 +188,12 @@ TRAILERS = (
     ),
     taken("Host as a trailer", "9110 §6.5.1", b"5\r\nhello\r\n0\r\nHost: b.example\r\n\r\n", "is no Host", *REFUSED),
     trailer("trailer with space before the colon", "9112 §5.1", b"X : a\r\n\r\n", "MUST get 400"),
+    trailer("trailer with a name that is no token", "9110 §5.6.2", b"X(Y): a\r\n\r\n", "a name is a token"),
+    trailer("trailer without a name", "9110 §5.1", b": a\r\n\r\n", "a name has at least one character"),
+    trailer("trailer with CR", "9110 §5.5", b"X: a\rb\r\n\r\n", "MUST be refused, or replaced", "200 404"),
+    trailer("trailer section that begins with SP", "9112 §5.2", b" X: a\r\n\r\n", "refused", "200 404"),
+    trailer("a request line for a trailer", "9112 §7.1.2", b"GET /smuggled HTTP/1.1\r\n\r\n", "no field: refused"),
+    trailer("200 trailers", "9110 §5.4", b"X: a\r\n" * 200 + b"\r\n", "bounded; here: 100", "200 404"),
     trailer("folded trailer", "9112 §5.2", b"X: a\r\n b\r\n\r\n", "MUST get 400, or be unfolded", "200 404"),
     trailer("trailer without colon", "9112 §5", b"X\r\n\r\n", "refused"),
     trailer("trailer ended by LF", "9112 §2.2", b"X: a\n\r\n", FIELD_LF, "200 404"),

@@ -1,6 +1,6 @@
 """When a connection goes on, what several requests on it get, and the requests to speak otherwise."""
 
-from conformance.case import HOST, SMUGGLED, Case, get, post
+from conformance.case import HOST, REFUSED, SMUGGLED, Case, get, post
 
 HTTP_1_0 = b"GET /hello HTTP/1.0\r\n" + HOST
 EXPECT = b"Expect: 100-continue\r\nContent-Length: 5\r\n"
@@ -133,6 +133,48 @@ EXPECTATIONS = (
         "200",
         ("100 200",),
     ),
+    Case(
+        "`100-continue` in two fields",
+        "9110 §10.1.1",
+        post(b"Expect: 100-continue\r\n" + EXPECT, b"hello"),
+        "one list of two equals; here: refused",
+        "400 ×",
+        ("200", "100 200", "400", "417", *REFUSED),
+    ),
+    Case(
+        "`100-continue, 100-continue`",
+        "9110 §10.1.1",
+        post(b"Expect: 100-continue, 100-continue\r\nContent-Length: 5\r\n", b"hello"),
+        "one list of two equals; here: refused",
+        "417 ×",
+        ("200", "100 200", "417", *REFUSED),
+    ),
+    Case("empty", "9110 §10.1.1", get(fields=b"Expect:\r\n"), "names nothing; here: refused", "417 ×", ("417", "200")),
+    Case(
+        "`100-continue` TAB",
+        "9112 §5",
+        post(EXPECT.replace(b"inue", b"inue\t"), b""),
+        "white space is none of it",
+        "100 200",
+        then=b"hello",
+    ),
+    Case(
+        "`100-continue` on GET with a body that is a request",
+        "9110 §10.1.1",
+        get(fields=b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(SMUGGLED)) + SMUGGLED,
+        "the body is no request",
+        "200",
+        ("100 200", "417", "417 ×", "400 ×"),
+    ),
+    Case(
+        "`100-continue` where the reply needs no body",
+        "9110 §10.1.1",
+        get("/file.txt", b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(SMUGGLED), "PUT"),
+        "a final status, then the body or the end",
+        "405 ×",
+        ("405", "100 405", "100 405 ×"),
+        then=SMUGGLED,
+    ),
     Case("`something`", "9110 §10.1.1", get(fields=b"Expect: something\r\n"), "MAY get 417", "417 ×", ("417", "200")),
     Case(
         "`x 100-continue`, and a request for a body",
@@ -161,6 +203,31 @@ UPGRADES = (
         ),
         "MAY be ignored",
         "200",
+    ),
+    Case(
+        "Upgrade with a body",
+        "9110 §7.8",
+        post(b"Connection: Upgrade\r\nUpgrade: x/1\r\nContent-Length: %d\r\n" % len(SMUGGLED), SMUGGLED),
+        "the body is no request",
+        "200",
+    ),
+    Case(
+        "Upgrade to h2c with a body",
+        "9110 §7.8",
+        post(
+            b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+            b"Content-Length: %d\r\n" % len(SMUGGLED),
+            SMUGGLED,
+        ),
+        "MAY be ignored; the body is no request",
+        "200",
+    ),
+    Case(
+        "Upgrade in HTTP/1.0",
+        "9110 §7.8",
+        HTTP_1_0 + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "MUST be ignored",
+        "200 ×",
     ),
     Case(
         "Upgrade that Connection does not name", "9110 §7.8", get(fields=b"Upgrade: websocket\r\n"), "is ignored", "200"

@@ -5,6 +5,13 @@ from conformance.case import HOST, REFUSED, REFUSED_OR_OPEN, Case, get
 END = HOST + b"\r\n"
 CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(range(32)) + b"\x20" * 40
 
+
+def white_space(name: str, wire: bytes) -> Case:
+    """White space where there is to be one SP, or none."""
+    rule = "other white space MAY be accepted; here: refused"
+    return Case(name, "9112 §3", wire, rule, "400 ×", ("200", *REFUSED))
+
+
 CASES = (
     Case("`GET /hello HTTP/1.1`, Host", "9112 §3", get(), "is answered", "200"),
     Case(
@@ -14,6 +21,8 @@ CASES = (
         "at least one CRLF SHOULD be ignored",
         "200",
     ),
+    Case("three empty lines first", "9112 §2.2", b"\r\n" * 3 + get(), "more than one MAY be ignored", "200", REFUSED),
+    white_space("a line of a space first", b" \r\n" + get()),
     Case(
         "an empty line of LF first",
         "9112 §2.2",
@@ -62,6 +71,12 @@ CASES = (
         "400 ×",
         ("200", *REFUSED),
     ),
+    white_space("two spaces after the target", b"GET /hello  HTTP/1.1\r\n" + END),
+    white_space("TAB before the version", b"GET /hello\tHTTP/1.1\r\n" + END),
+    white_space("VT after the method", b"GET\x0b/hello HTTP/1.1\r\n" + END),
+    white_space("FF before the version", b"GET /hello\x0cHTTP/1.1\r\n" + END),
+    white_space("TAB after the version", b"GET /hello HTTP/1.1\t\r\n" + END),
+    white_space("TAB before the method", b"\tGET /hello HTTP/1.1\r\n" + END),
     Case(
         "space before the method",
         "9112 §3",
@@ -87,6 +102,22 @@ CASES = (
         ("200", *REFUSED),
     ),
     Case(
+        "CR before the CRLF of the request line",
+        "9112 §2.2",
+        b"GET /hello HTTP/1.1\r\r\n" + END,
+        "a bare CR MUST make it invalid, or be replaced",
+        "400 ×",
+        ("200", *REFUSED),
+    ),
+    Case(
+        "a request behind a space in the target",
+        "9112 §3.2",
+        b"GET /hello HTTP/1.1 /smuggled HTTP/1.1\r\n" + END,
+        "no white space in a target: 400 SHOULD",
+        "400 ×",
+        REFUSED,
+    ),
+    Case(
         "a space in the target", "9112 §3.2", get("/hel lo"), "no white space in a target: 400 SHOULD", "400 ×", REFUSED
     ),
     Case(
@@ -97,6 +128,24 @@ CASES = (
         "400 ×",
         REFUSED,
     ),
+    Case(
+        "no version, one line that ends in LF",
+        "9112 §3",
+        b"GET /hello\n",
+        "an invalid request line SHOULD get 400",
+        "400 ×",
+        REFUSED,
+    ),
+    Case(
+        "no version, with a Host",
+        "9112 §3",
+        b"GET /hello\r\n" + END,
+        "an invalid request line SHOULD get 400",
+        "400 ×",
+        REFUSED,
+    ),
+    Case("no target", "9112 §3", b"GET HTTP/1.1\r\n" + END, "an invalid request line SHOULD get 400", "400 ×", REFUSED),
+    Case("two spaces for a target", "9112 §3", b"GET  HTTP/1.1\r\n" + END, "an empty target is none", "400 ×", REFUSED),
     Case(
         "`http/1.1`",
         "9112 §2.3",
@@ -123,6 +172,9 @@ CASES = (
         REFUSED,
     ),
     Case("`HTTP/01.1`", "9112 §2.3", b"GET /hello HTTP/01.1\r\n" + END, "one digit each: 400 SHOULD", "400 ×", REFUSED),
+    Case("`HTTPS/1.1`", "9112 §2.3", b"GET /hello HTTPS/1.1\r\n" + END, "another protocol: refused", "400 ×", REFUSED),
+    Case("`HTTP/1.+1`", "9112 §2.3", b"GET /hello HTTP/1.+1\r\n" + END, "one digit each: 400 SHOULD", "400 ×", REFUSED),
+    Case("`HTTP/11`", "9112 §2.3", b"GET /hello HTTP/11\r\n" + END, "a dot between: 400 SHOULD", "400 ×", REFUSED),
     Case("`HTTP/1.`", "9112 §2.3", b"GET /hello HTTP/1.\r\n" + END, "one digit each: 400 SHOULD", "400 ×", REFUSED),
     Case("`HTTP/1,1`", "9112 §2.3", b"GET /hello HTTP/1,1\r\n" + END, "a dot between: 400 SHOULD", "400 ×", REFUSED),
     Case(

@@ -8,7 +8,7 @@ from functools import partial
 from services.backend.app import build, load_session_secret
 from services.backend.settings import Settings, find_conflicts
 from shared.runtime.errors import StartupError
-from shared.runtime.lifecycle import run_service
+from shared.runtime.service_process import run_service
 from shared.runtime.settings import exit_on_settings_error
 
 PROG = "python -m services.backend"

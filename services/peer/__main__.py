@@ -19,7 +19,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return 2
     settings = exit_on_settings_error(Settings, argv, environ, PROG, DESCRIPTION, check_settings)
     from services.peer.app import build  # --help and mistakes need none of it
-    from shared.runtime.lifecycle import run_service
+    from shared.runtime.service_process import run_service
 
     return run_service("peer", settings, partial(build, settings), ip=settings.server_ip, port=settings.api_port)
 

@@ -14,7 +14,7 @@ from services.proxy.config_file import ConfigError, load_config
 from services.proxy.config_findings import told
 from services.proxy.config_names import warn_of_names
 from services.proxy.settings import Settings, find_conflicts
-from shared.runtime.lifecycle import run_service
+from shared.runtime.service_process import run_service
 from shared.runtime.settings import exit_on_settings_error
 
 PROG = "python -m services.proxy"

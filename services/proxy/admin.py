@@ -5,7 +5,14 @@ nothing.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from services.proxy.config_values import ForwardSettings, HealthCheckConfig, HealthKind, HostConfig, LocationConfig
+from services.proxy.config_values import (
+    ForwardSettings,
+    HealthCheckConfig,
+    HealthKind,
+    HostConfig,
+    LocationConfig,
+    RetryBudgetConfig,
+)
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.standing import FIT, IN_USE, TROUBLES, standing_of, why_not_in_use
 from services.proxy.upstream_states import FULL_SHARE
@@ -55,10 +62,15 @@ def describe_pool(pool: Pool, metrics: ProxyMetrics, now: float) -> Json:
         "health_check": _describe_check(pool.health_check),
         "candidates": [upstream.name for upstream in pool.candidates()],
         "retries": metrics.retries(pool),
+        "retry_budget": _describe_budget(pool.config.retry_budget),
         "waiting": len(pool.queue),
         "max_waiting": pool.config.queue.size if pool.config.queue is not None else 0,
         "upstreams": [describe_upstream(upstream, metrics, now) for upstream in pool.upstreams],
     }
+
+
+def _describe_budget(budget: RetryBudgetConfig | None) -> Json | None:
+    return None if budget is None else {"percent": budget.percent, "min_per_s": budget.min_per_s}
 
 
 def _describe_check(check: HealthCheckConfig) -> Json:

@@ -13,7 +13,7 @@ from services.proxy.destination import Destination
 from services.proxy.field_lines import field_pairs
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.relay import Collecting, Passing, Relay, Splicing, take_pipe
-from services.proxy.reply_heads import REQUEST_ID_START, ReplyHead
+from services.proxy.reply_heads import PASSED_HEAD, REQUEST_ID_START, ReplyHead
 from services.proxy.reply_rewriting import rewrite_reply_fields
 from services.proxy.retries import Failure, FailureKind
 from services.proxy.revocation import Oversight
@@ -100,29 +100,34 @@ class Answering(Attempt):
         is_chunked = is_endless and request.version_minor == 1
         connection = client.connection_field(request, ends_by_closing=is_endless and not is_chunked)
         self._is_head_out = True
-        start, lines = head.start, head.field_lines
         oversight = self._destination.oversight
-        if head.naming_fields:
-            lines = self._renamed(head, lines)
-        if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(request, self.upstream)):
-            lines += serialize_field(*cookie).encode("latin-1")
-        if oversight is not None or client.server.router.alters_replies:
+        is_decorated = oversight is not None or client.server.router.alters_replies
+        is_renamed = (head.redirects or head.sets_cookie) and self._is_renamed(head)
+        is_changed = is_decorated or is_renamed or self.pool.config.sticky is not None
+        if head.has_date and not (is_changed or is_chunked or connection):
+            return PASSED_HEAD % (head.passed, request.id.encode("ascii"))
+        lines = self._lines_for_client(head)
+        if is_decorated:
             lines = self._decorated(head, lines, oversight)
-        elif head.whole is not None and lines is head.field_lines and not is_chunked and not connection:
-            return b"%b%b\r\n\r\n" % (head.whole, request.id.encode("ascii"))
         if not head.has_date:
             lines += b"Date: %b\r\n" % client.server.http_date(monotonic()).encode("ascii")
         if is_chunked:
             lines += b"Transfer-Encoding: chunked\r\n"
-        return b"%b%b%b%b%b\r\n\r\n" % (start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
+        return b"%b%b%b%b%b\r\n\r\n" % (head.start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
 
-    def _renamed(self, head: ReplyHead, lines: bytes) -> bytes:
-        """The field lines after `proxy_redirect` and its like."""
+    def _is_renamed(self, head: ReplyHead) -> bool:
         rules = self._destination.features.reply_rules
-        if rules.touched.isdisjoint(head.naming_fields):  # as with a cookie, mostly
-            return lines
-        pairs = rewrite_reply_fields(field_pairs(lines), rules, RequestFacts(self.request, self.upstream.name))
-        return serialize_fields(pairs).encode("latin-1")
+        return bool(head.redirects and rules.redirects) or (head.sets_cookie and rules.change_cookies)
+
+    def _lines_for_client(self, head: ReplyHead) -> bytes:
+        """The upstream's field lines, renamed where they name it, and the cookie that binds the client to it."""
+        rules, lines = self._destination.features.reply_rules, head.field_lines
+        if self._is_renamed(head):
+            facts = RequestFacts(self.request, self.upstream.name)
+            lines = serialize_fields(rewrite_reply_fields(field_pairs(lines), rules, facts)).encode("latin-1")
+        if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(self.request, self.upstream)):
+            lines += serialize_field(*cookie).encode("latin-1")
+        return lines
 
     def _decorated(self, head: ReplyHead, lines: bytes, oversight: Oversight | None) -> bytes:
         """The field lines as the hooks leave them, which know nothing of lines."""
@@ -192,7 +197,7 @@ class Answering(Attempt):
         assert connection is not None
         self.stage = Stage.TUNNELLING
         self.deadline = monotonic() + HANDOVER_TIMEOUT_S
-        pairs = [pair for pair in field_pairs(head.field_lines) if pair[0].lower() != "date"]
+        pairs = [pair for pair in field_pairs(self._lines_for_client(head)) if pair[0].lower() != "date"]
         upgrade: Response = TunnelUpgrade(pairs, self, connection.release_socket(), early)
         oversight = self._destination.oversight
         if oversight is not None:

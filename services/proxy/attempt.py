@@ -128,7 +128,7 @@ class Attempt(Deferred):
         self.deadline = now + self.settings.connect_timeout_s
         address = upstream.address
         preface = self._proxy_header(version) if version else b""
-        self._dial = Dial(self, address.host, address.port, self._table.tls_target(address), preface)
+        self._dial = Dial(self, address.host, address.port, self._table.tls_target(self.pool, upstream), preface)
 
     def _proxy_header(self, version: int) -> bytes:
         """Who the client is, and whom it wanted; nothing of both where that is no address."""
@@ -150,10 +150,10 @@ class Attempt(Deferred):
         except Exception:
             self._crash()
 
-    def on_connect_failed(self, detail: str) -> None:
+    def on_connect_failed(self, kind: FailureKind, detail: str) -> None:
         """See Dialler."""
         self._dial = None
-        self._fail(Failure(FailureKind.CONNECT_FAILED, detail))
+        self._fail(Failure(kind, detail))
 
     # --- sending -----------------------------------------------------------------------------------------------
 

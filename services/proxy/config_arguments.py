@@ -33,6 +33,22 @@ class PassTarget:
     uri: str | None
     position: Position
     authorization: str | None = field(default=None, repr=False)
+    is_tls: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return "https" if self.is_tls else "http"
+
+    @property
+    def port_or_default(self) -> int:
+        """The port, or the scheme's."""
+        return self.port or default_port(is_tls=self.is_tls)
+
+
+def default_port(*, is_tls: bool) -> int:
+    """RFC 9110 §4.2.1 and §4.2.2."""
+    return 443 if is_tls else 80
 
 
 _TIME_PARTS = re.compile(r"(?:(\d{1,9})(ms|[smhdwMy]?))")
@@ -52,7 +68,7 @@ _SIZE = re.compile(r"(\d{1,15})([kKmMgG]?)")
 _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _NAME = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,62})(?:\.[A-Za-z0-9_\-]{1,63})*\.?")
 _HOST_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
-_PASS = re.compile(r"http://(?:([^@/]*)@)?([^/?#@]*)(/[^?#]*)?", re.DOTALL)
+_PASS = re.compile(r"(https?)://(?:([^@/]*)@)?([^/?#@]*)(/[^?#]*)?", re.DOTALL)
 _POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PRINTABLE_PATH = re.compile(r"/[!-~]*")
@@ -170,18 +186,16 @@ def is_ip(text: str) -> bool:
 
 def parse_pass_target(word: Word) -> PassTarget:
     """The URL of a `proxy_pass`. What is got is not repeated in messages: it may hold a password."""
-    if word.text.startswith("https://"):
-        raise ArgumentError(word.position, "https:// upstreams are not supported, expected http://")
     if "$" in word.text:
         raise ArgumentError(word.position, "variables are not supported here, expected http://HOST:PORT or http://POOL")
     match = _PASS.fullmatch(word.text)
     if match is None:
         raise ArgumentError(word.position, "expected http://HOST:PORT, http://HOST:PORT/path/ or http://POOL")
-    credentials, authority, uri = match.groups()
+    scheme, credentials, authority, uri = match.groups()
     host, port = parse_host_port(Word(authority, word.position, word.end))
     if uri is not None and not _PRINTABLE_PATH.fullmatch(uri):
         raise ArgumentError(word.position, "the path of the URL holds white space or a character outside ASCII")
-    return PassTarget(host, port, uri, word.position, _basic(word, credentials))
+    return PassTarget(host, port, uri, word.position, _basic(word, credentials), is_tls=scheme == "https")
 
 
 def _basic(word: Word, credentials: str | None) -> str | None:

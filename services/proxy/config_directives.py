@@ -48,7 +48,10 @@ from services.proxy.config_pool_words import (
     read_policy,
     read_queue,
     read_random,
+    read_retry_budget,
     read_server,
+    read_ssl_name,
+    read_ssl_server_name,
     read_sticky,
     read_template,
 )
@@ -75,7 +78,8 @@ class DirectiveSpec:
     """One directive. `read` is None for those that open a block; `most` None: any number of arguments.
 
     `setting` is the field of `ForwardSettings` that it sets, for this block and those inside; a repeatable one
-    sets a tuple. `pool_field` is the field of `PoolConfig`, `feature` that of `FeatureWords`.
+    sets a tuple. `pool_field` is the field of `PoolConfig`, `tls_field` that of `TlsWords`, `feature` that of
+    `FeatureWords`.
     """
 
     contexts: frozenset[Context]
@@ -87,11 +91,16 @@ class DirectiveSpec:
     same_as: str = ""  # another word for that directive
     setting: str = ""
     pool_field: str = ""
+    tls_field: str = ""
     feature: str = ""
 
 
 def _read_time(words: Sequence[Word]) -> float:
     return parse_time_s(words[0])
+
+
+def _read_path(words: Sequence[Word]) -> str:
+    return words[0].text
 
 
 def _read_max_body(words: Sequence[Word]) -> int | None:
@@ -183,6 +192,13 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "ejection": DirectiveSpec(_CHOOSING, 1, None, read_ejection, "fails=5", pool_field="ejection"),
     "slow_start": DirectiveSpec(_CHOOSING, 1, 1, _read_time, "none", pool_field="slow_start_s"),
     "queue": DirectiveSpec(_CHOOSING, 1, 2, read_queue, "none", pool_field="queue"),
+    "proxy_retry_budget": DirectiveSpec(_CHOOSING, 1, 2, read_retry_budget, "20% min=10", pool_field="retry_budget"),
+    "proxy_ssl_verify": DirectiveSpec(_CHOOSING, 1, 1, read_switch, "on", tls_field="is_verified"),
+    "proxy_ssl_trusted_certificate": DirectiveSpec(_CHOOSING, 1, 1, _read_path, "the system's", tls_field="ca_file"),
+    "proxy_ssl_name": DirectiveSpec(_CHOOSING, 1, 1, read_ssl_name, "the server's", tls_field="name"),
+    "proxy_ssl_server_name": DirectiveSpec(_CHOOSING, 1, 1, read_ssl_server_name, "on", tls_field="sends_name"),
+    "proxy_ssl_certificate": DirectiveSpec(_CHOOSING, 1, 1, _read_path, "none", tls_field="certificate"),
+    "proxy_ssl_certificate_key": DirectiveSpec(_CHOOSING, 1, 1, _read_path, "in the same file", tls_field="key"),
     # --- requests --------------------------------------------------------------------------------------------
     "allow": DirectiveSpec(_ANYWHERE, 1, 1, _read_allow, "all", is_repeatable=True, setting="address_rules"),
     "deny": DirectiveSpec(_ANYWHERE, 1, 1, _read_deny, is_repeatable=True, same_as="allow"),
@@ -193,7 +209,7 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "proxy_connect_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "5s", setting="connect_timeout_s"),
     "proxy_read_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="read_timeout_s"),
     "proxy_send_timeout": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "60s", setting="send_timeout_s"),
-    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error", setting="retry_on"),
+    "proxy_next_upstream": DirectiveSpec(_ANYWHERE, 1, None, _read_retry_causes, "error timeout", setting="retry_on"),
     "proxy_next_upstream_tries": DirectiveSpec(_ANYWHERE, 1, 1, _read_tries, "0", setting="max_tries"),
     # --- clients behind other proxies -------------------------------------------------------------------------
     "set_real_ip_from": DirectiveSpec(_FILE, 1, None, read_networks, "none", is_repeatable=True),
@@ -248,4 +264,5 @@ ELSEWHERE = {
     "include": "the rules are one file",
 }
 SETTINGS = {name: spec for name, spec in DIRECTIVES.items() if spec.setting}
-POOL_WORDS = {name: spec for name, spec in DIRECTIVES.items() if name == "policy" or spec.pool_field}
+POOL_WORDS = {name: spec for name, spec in DIRECTIVES.items() if name == "policy" or spec.pool_field or spec.tls_field}
+TLS_WORDS = {name: spec for name, spec in DIRECTIVES.items() if spec.tls_field}

@@ -88,9 +88,10 @@ class FeatureReader:
             message = "this expression nests repetitions and may take very long; ++ and *+ don't backtrack"
             self._findings.warn(entry.directive.arguments[0].position, message)
 
-    def prepare(self, words: FeatureWords, pool: str, prefix: str, uri: str | None) -> Features:
+    def prepare(self, words: FeatureWords, pool: str, prefix: str, uri: str | None, scheme: str) -> Features:
         """The features of a location of this prefix that passes to this pool, below this path."""
-        default = DefaultRedirect(frozenset({pool}), "/" if uri is None else uri, "/" if uri is None else prefix)
+        below, becomes = ("/", "/") if uri is None else (uri, prefix)
+        default = DefaultRedirect(frozenset({pool}), below, becomes, scheme)
         redirects = [default if rule is RedirectWord.DEFAULT else rule for rule in words.redirects]
         return Features(
             limits=tuple(self._limits(words)),

@@ -45,7 +45,7 @@ def parse_config(text: str, file_name: str = "proxy.conf") -> ProxyConfig:
 def _read_file(directives: Sequence[Directive], findings: Findings, folder: Path) -> ProxyConfig:
     """Pools first, wherever they stand, so that hosts may name them."""
     scope = findings.read_scope(directives, Context.FILE)
-    pools = PoolReader(findings)
+    pools = PoolReader(findings, folder)
     pools.declare(scope.get("pool", []))
     features = FeatureReader(findings, folder)
     whole = features.read_file(scope)

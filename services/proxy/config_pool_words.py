@@ -1,4 +1,5 @@
-"""What the words of a pool mean: `server`, `policy` and `hash`, `health_check`, `ejection`, `sticky`, `queue`.
+"""What the words of a pool mean: `server`, `policy` and `hash`, `health_check`, `ejection`, `sticky`, `queue`,
+`proxy_retry_budget`.
 
 Each reader takes the arguments of one directive and returns a value of `config_values`, or raises
 ArgumentError. `config_directives` says where each may stand.
@@ -31,6 +32,7 @@ from services.proxy.config_values import (
     PolicyChoice,
     PolicyName,
     QueueConfig,
+    RetryBudgetConfig,
     ServerConfig,
     StickyConfig,
 )
@@ -115,6 +117,21 @@ def read_template(word: Word) -> Template:
         raise ArgumentError(word.position, f"{error}{hint}") from None
 
 
+def read_ssl_name(words: Sequence[Word]) -> str:
+    """`proxy_ssl_name NAME;`, a host's name or an address."""
+    host, port = parse_host_port(words[0])
+    if port is not None or not host:
+        refuse(words[0], "a name or an address without a port")
+    return host
+
+
+def read_ssl_server_name(words: Sequence[Word]) -> bool:
+    """`proxy_ssl_server_name on;`: it is never off, for a server with several certificates could not choose."""
+    if words[0].text != "on":
+        refuse(words[0], "on: the name is always sent (SNI)")
+    return True
+
+
 STICKY_OPTIONS = {
     "expires": Option("max_age_s", parse_time_s),
     "path": Option("path", parse_check_path),
@@ -137,6 +154,20 @@ QUEUE_OPTIONS = {"timeout": Option("timeout_s", parse_time_s)}
 def read_queue(words: Sequence[Word]) -> QueueConfig:
     """`queue N [timeout=TIME];`"""
     return QueueConfig(parse_count(words[0], 1, 1_000_000), **read_options(words[1:], QUEUE_OPTIONS))
+
+
+RETRY_BUDGET_OPTIONS = {"min": Option("min_per_s", lambda word: parse_count(word, 0, 100_000))}
+
+
+def read_retry_budget(words: Sequence[Word]) -> RetryBudgetConfig | None:
+    """`proxy_retry_budget PERCENT% [min=N];` or `proxy_retry_budget off;`"""
+    if words[0].text == "off":
+        if len(words) > 1:
+            raise ArgumentError(words[1].position, '"off" stands alone')
+        return None
+    if not words[0].text.endswith("%"):
+        refuse(words[0], "a share of the requests such as 20%, or off")
+    return RetryBudgetConfig(parse_percent(words[0]), **read_options(words[1:], RETRY_BUDGET_OPTIONS))
 
 
 # --- health --------------------------------------------------------------------------------------------------

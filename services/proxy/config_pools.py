@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from services.proxy.config_arguments import (
@@ -12,23 +13,29 @@ from services.proxy.config_arguments import (
     PassTarget,
     did_you_mean,
     is_ip,
+    parse_host_port,
     parse_pool_name,
 )
-from services.proxy.config_directives import POOL_WORDS, Context
+from services.proxy.config_directives import POOL_WORDS, TLS_WORDS, Context
 from services.proxy.config_findings import Findings
 from services.proxy.config_scope import Entry, Scope
 from services.proxy.config_syntax import Position
 from services.proxy.config_values import PolicyChoice, PolicyName, PoolConfig, ServerConfig
+from services.proxy.upstream_tls import TlsWords, UpstreamTls, load_upstream_tls
+from shared.httpcore.net.tls import CertificateError
 
 
 class PoolReader:
-    """Collects the pools of one file while it is read."""
+    """Collects the pools of one file while it is read. Relative paths of certificates begin at `folder`."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, folder: Path) -> None:
         self._findings = findings
+        self._folder = folder
+        self._tls: dict[TlsWords, UpstreamTls | None] = {}
         self._pools: dict[str, PoolConfig] = {}
         self._declared: dict[str, Position] = {}
-        self._used: set[str] = set()
+        self._scopes: dict[str, Scope] = {}  # of those declared
+        self._used: dict[str, PassTarget] = {}  # those declared, and who was the first to use them
         self.names: list[tuple[str, Position]] = []  # what must be looked up, and where it stands
 
     @property
@@ -50,7 +57,7 @@ class PoolReader:
                 line = self._declared[name].line
                 self._findings.note(word.position, f'the pool "{name}" is declared already, on line {line}')
                 continue
-            self._declared[name] = word.position
+            self._declared[name], self._scopes[name] = word.position, scope
             self._check_declared(entry, name, scope)
             for server in scope.get("server", []):
                 self._remember_name(server.value.host, server.directive.arguments[0].position)
@@ -70,8 +77,10 @@ class PoolReader:
         for name, position in self._declared.items():
             if name not in self._used:
                 self._findings.warn(position, f'nothing is passed to the pool "{name}"')
+            elif not self._used[name].is_tls:
+                self._warn_of_no_tls(self._scopes[name])
 
-    def _add(self, name: str, servers: Sequence[ServerConfig], scope: Scope) -> None:
+    def _add(self, name: str, servers: Sequence[ServerConfig], scope: Scope) -> PoolConfig:
         values: dict[str, Any] = {
             spec.pool_field: scope[word][0].value
             for word, spec in POOL_WORDS.items()
@@ -82,6 +91,7 @@ class PoolReader:
             values |= {"policy": choice.name, "hash_key": choice.hash_key}
         pool = self._pools[name] = PoolConfig(name, tuple(servers), **values)
         self._warn_of_no_effect(pool, scope)
+        return pool
 
     def _warn_of_no_effect(self, pool: PoolConfig, scope: Scope) -> None:
         if pool.queue is not None and not any(server.max_conns for server in pool.servers):
@@ -99,12 +109,18 @@ class PoolReader:
         last = entries[-1].directive.arguments[0].position
         if any(target.uri != targets[0].uri for target in targets):
             self._findings.note(last, "all proxy_pass lines of a block must have the same path")
+        if any(target.is_tls is not targets[0].is_tls for target in targets):
+            self._findings.note(last, "all proxy_pass lines of a block must begin alike, with http:// or with https://")
         named = [target for target in targets if self._is_pool(target)]
         if not named:
             for target in targets:
                 self._remember_name(target.host, target.position)
             inherited = {word: outer[word] for word in POOL_WORDS if word in outer}
-            self._add(pool_name, _servers_of(targets), {**inherited, **scope})
+            pool = self._add(pool_name, _servers_of(targets), {**inherited, **scope})
+            if targets[0].is_tls:
+                self._pools[pool_name] = replace(pool, tls=self._read_tls({**inherited, **scope}))
+            else:
+                self._warn_of_no_tls(scope)
             return replace(targets[0], host=pool_name, authorization=None)
         if len(targets) > 1:
             self._findings.note(last, "a proxy_pass to a pool stands alone; add servers to the pool instead")
@@ -123,12 +139,53 @@ class PoolReader:
         if target.host not in self._declared:
             hint = (
                 did_you_mean(target.host, list(self._declared))
-                or f"; to reach a host of that name write its port, http://{target.host}:80"
+                or f"; to reach a host of that name write its port, {target.scheme}://{target.host}:{target.port_or_default}"
             )
             self._findings.note(target.position, f'there is no pool "{target.host}"{hint}')
             return None
-        self._used.add(target.host)
+        first = self._used.setdefault(target.host, target)
+        if first.is_tls is not target.is_tls:
+            message = (
+                f"got {target.scheme}:// for a pool that line {first.position.line} passes to by {first.scheme}://"
+            )
+            self._findings.note(target.position, message)
+        elif target.is_tls and first is target:
+            self._pools[target.host] = self._with_tls(self._pools[target.host], self._scopes[target.host])
         return target
+
+    # --- TLS ---------------------------------------------------------------------------------------------------
+
+    def _with_tls(self, pool: PoolConfig, scope: Scope) -> PoolConfig:
+        """The declared pool, whose servers listen on 443 where their lines name no port."""
+        servers = [
+            server if parse_host_port(entry.directive.arguments[0])[1] else replace(server, port=443)
+            for server, entry in zip(pool.servers, scope.get("server", []), strict=True)
+        ]
+        return replace(pool, servers=tuple(servers), tls=self._read_tls(scope))
+
+    def _read_tls(self, scope: Scope) -> UpstreamTls | None:
+        """What the words say; None when a file can't be used, which is noted."""
+        entries = [scope[word][0] for word in TLS_WORDS if word in scope]
+        words = TlsWords(**{TLS_WORDS[entry.directive.name.text].tls_field: entry.value for entry in entries})
+        if words.key and not words.certificate:
+            position = scope["proxy_ssl_certificate_key"][0].position
+            self._findings.note(position, "a key without proxy_ssl_certificate")
+            return None
+        if not words.is_verified:
+            position = scope["proxy_ssl_verify"][0].position
+            self._findings.warn(position, "whoever answers at these addresses is believed")
+        if words not in self._tls:
+            try:
+                self._tls[words] = load_upstream_tls(words, self._folder)
+            except CertificateError as error:
+                self._tls[words] = None
+                self._findings.note(entries[0].position, str(error))
+        return self._tls[words]
+
+    def _warn_of_no_tls(self, scope: Scope) -> None:
+        for word in TLS_WORDS:
+            for entry in scope.get(word, []):
+                self._findings.warn(entry.position, f"{word} means nothing without https:// in proxy_pass")
 
     def refuse_pool_words(self, scope: Scope) -> None:
         """For a block that lists no servers of its own."""
@@ -146,7 +203,7 @@ def _servers_of(targets: Sequence[PassTarget]) -> list[ServerConfig]:
     """The same address twice gets twice the weight."""
     servers: dict[tuple[str, int, str | None], ServerConfig] = {}
     for target in targets:
-        key = (target.host, target.port or 80, target.authorization)
+        key = (target.host, target.port_or_default, target.authorization)
         weight = servers[key].weight + 1 if key in servers else 1
         servers[key] = ServerConfig(key[0], key[1], weight=weight, authorization=target.authorization)
     return list(servers.values())

@@ -28,6 +28,7 @@ class _Target:
     pool: str = ""
     uri: str | None = None
     authorization: str | None = None
+    scheme: str = "http"
     answer: Answer | None = None
 
 
@@ -119,7 +120,7 @@ class SiteReader:
                 self._pools.refuse_pool_words(scope)
             return _Target(answer=scope["return"][0].value)
         target = self._pools.pass_to(entries, pool_name, scope, outer) if entries else None
-        return _Target(target.host, target.uri, target.authorization) if target is not None else None
+        return _Target(target.host, target.uri, target.authorization, target.scheme) if target is not None else None
 
     def _location(self, prefix: str, target: _Target, settings: ForwardSettings, line: int) -> LocationConfig:
         return LocationConfig(
@@ -131,7 +132,7 @@ class SiteReader:
             headers=make_header_plan(settings.set_headers, tracing=settings.features.tracing),
             line=line,
             answer=target.answer,
-            features=self._features.prepare(settings.features, target.pool, prefix, target.uri),
+            features=self._features.prepare(settings.features, target.pool, prefix, target.uri, target.scheme),
         )
 
     def _warn_of_unreachable(self, prefix: str, position: Position) -> None:

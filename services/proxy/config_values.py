@@ -13,6 +13,7 @@ from services.proxy.config_syntax import Mistake, Position
 from services.proxy.features import NO_FEATURES, PLAIN_FILE, PLAIN_WORDS, Features, FeatureWords, WholeFileFeatures
 from services.proxy.rewriting import HeaderPlan, make_header_plan
 from services.proxy.templates import Template
+from services.proxy.upstream_tls import UpstreamTls
 
 if TYPE_CHECKING:
     from services.proxy.path_rewriting import PathRule
@@ -137,6 +138,14 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryBudgetConfig:
+    """How much of what fails may be sent again: a share of the pool's requests, and so many a second in any case."""
+
+    percent: int = 20
+    min_per_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class PoolConfig:
     """The upstreams that stand for each other. A pool made of `proxy_pass` lines is named after its place."""
 
@@ -148,6 +157,8 @@ class PoolConfig:
     ejection: EjectionConfig = EjectionConfig()
     sticky: StickyConfig | None = None
     queue: QueueConfig | None = None
+    retry_budget: RetryBudgetConfig | None = RetryBudgetConfig()  # None: no bound
+    tls: UpstreamTls | None = None  # None: in the clear
     proxy_protocol: int = 0  # the version of the header that connections begin with; 0: none
     slow_start_s: float = 0.0  # over this time the share of one that comes or comes back grows to its weight
 
@@ -177,7 +188,7 @@ class ForwardSettings:
     read_timeout_s: float = 60.0
     send_timeout_s: float = 60.0
     max_body_bytes: int | None = None  # None: no limit
-    retry_on: frozenset[RetryCause] = frozenset({RetryCause.ERROR})
+    retry_on: frozenset[RetryCause] = frozenset({RetryCause.ERROR, RetryCause.TIMEOUT})
     max_tries: int = 0  # 0: every upstream once
     set_headers: tuple[tuple[str, Template], ...] = ()
     features: FeatureWords = PLAIN_WORDS

@@ -6,6 +6,7 @@ idle one whose upstream ends it, or says something unasked, is closed at that mo
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
@@ -67,6 +68,10 @@ class UpstreamConnection:
     def plain_fd(self) -> int | None:
         """The descriptor, where what is read from it is what was sent; None under TLS."""
         return None if isinstance(self.sock, TlsSocket) else self.sock.fileno()
+
+    def is_agreed_by(self, context: ssl.SSLContext) -> bool:
+        """Whether TLS is spoken on it by these rules."""
+        return isinstance(self.sock, TlsSocket) and self.sock.context is context
 
     # --- reading -----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Protocol
 
+from services.proxy.retries import FailureKind
+from services.proxy.upstreams import Pool, Upstream
 from shared.httpcore.net.stream import ip_family
 from shared.httpcore.net.tls import TlsSocket, explain
 
@@ -23,8 +25,8 @@ class Dialler(Protocol):
     def on_connected(self, sock: socket.socket) -> None:
         """It is there, non-blocking, and the caller's from now on."""
 
-    def on_connect_failed(self, detail: str) -> None:
-        """There is none to be had."""
+    def on_connect_failed(self, kind: FailureKind, detail: str) -> None:
+        """There is none to be had: CONNECT_FAILED, TLS_FAILED or BAD_CERTIFICATE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,19 @@ class TlsTarget:
     name: str
 
 
+def tls_target(pool: Pool, upstream: Upstream) -> TlsTarget | None:
+    """How the pool's configuration has TLS spoken to its upstream; None: it does not."""
+    if (tls := pool.config.tls) is None:
+        return None
+    return TlsTarget(tls.context, tls.name or upstream.member.tls_name or upstream.address.host)
+
+
 class Dial:
     """One try to connect to `host`, an address or a name, at `port`. `preface` is said first, before TLS even."""
 
-    __slots__ = ("_addresses", "_dialler", "_failure", "_is_over", "_lookup", "_loop", "_preface", "_sock", "_tls")
+    __slots__ = (
+        "_addresses", "_dialler", "_failure", "_is_over", "_kind", "_lookup", "_loop", "_preface", "_sock", "_tls"
+    )  # fmt: skip
 
     def __init__(
         self, dialler: Dialler, host: str, port: int, tls: TlsTarget | None = None, preface: bytes = b""
@@ -50,6 +61,7 @@ class Dial:
         self._sock: socket.socket | None = None
         self._addresses: list[tuple[int, tuple[str, int]]] = []
         self._failure = f"no address for {host}"
+        self._kind = FailureKind.CONNECT_FAILED
         self._is_over = False
         self._lookup: asyncio.Task[None] | None = None
         if (family := ip_family(host)) is not None:
@@ -121,9 +133,7 @@ class Dial:
         try:
             self._sock = TlsSocket(sock, tls.context, tls.name)
         except (OSError, ValueError) as error:
-            self._failure = f"no TLS: {explain(error)}"
-            self._close()
-            self._loop.call_soon(self._fail)
+            self._fail_tls(error)
             return
         self._shake_hands()
 
@@ -140,11 +150,16 @@ class Dial:
         except ssl.SSLWantWriteError:
             self._loop.add_writer(fd, self._shake_hands)
         except (OSError, ValueError) as error:
-            self._failure = f"no TLS: {explain(error)}"
-            self._close()
-            self._loop.call_soon(self._fail)
+            self._fail_tls(error)
         else:
             self._succeed(sock)
+
+    def _fail_tls(self, error: Exception) -> None:
+        is_unproven = isinstance(error, ssl.SSLCertVerificationError)
+        self._kind = FailureKind.BAD_CERTIFICATE if is_unproven else FailureKind.TLS_FAILED
+        self._failure = f"no TLS: {explain(error)}"
+        self._close()
+        self._loop.call_soon(self._fail)
 
     def _succeed(self, sock: socket.socket) -> None:
         self._is_over, self._sock = True, None
@@ -153,7 +168,7 @@ class Dial:
     def _fail(self) -> None:
         if not self._is_over:
             self._is_over = True
-            self._dialler.on_connect_failed(self._failure)
+            self._dialler.on_connect_failed(self._kind, self._failure)
 
     def _close(self) -> None:
         if self._sock is None:

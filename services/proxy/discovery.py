@@ -36,7 +36,7 @@ def members_of(pool: PoolConfig, answers: Mapping[str, Addresses]) -> tuple[dict
             continue
         hosts = answers.get(server.host, ()) if server.is_resolved else (server.host,)
         for host in hosts:
-            address = Address(host, server.port)
+            address = Address(host, server.port, pool.tls is not None)
             members[address] = _member(server, members.get(address))
     return members, all(server.host in answers for server in pool.servers if server.is_resolved and not server.is_down)
 
@@ -51,6 +51,7 @@ def _member(server: ServerConfig, earlier: Member | None) -> Member:
         slow_start_s=server.slow_start_s,
         max_fails=server.max_fails,
         fail_timeout_s=server.fail_timeout_s,
+        tls_name=server.host,
     )
     if earlier is None:
         return member

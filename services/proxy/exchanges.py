@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Protocol
 
 from services.proxy.connections import IdleConnections, UpstreamConnection
-from services.proxy.dialing import TlsTarget
-from services.proxy.upstreams import Address, Pool, State, Upstream
+from services.proxy.dialing import TlsTarget, tls_target
+from services.proxy.upstreams import Pool, State, Upstream
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.pipes import PipePool
 from shared.httpcore.net.tls import make_client_context
@@ -34,7 +34,7 @@ class ExchangeTable:
     """All exchanges under way, and what they share: the idle connections, the pipes, and the sweep."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` is for upstreams that speak it; None means the system's CAs."""
+        """`tls` is for a tracker that speaks it; None means the system's CAs. A pool's own is in its configuration."""
         self._tls = tls
         self.idle = IdleConnections()
         self.pipes = PipePool()
@@ -59,10 +59,13 @@ class ExchangeTable:
         waiting = self.idle.by_upstream.get(upstream)
         return waiting.pop() if waiting and not fresh else None
 
-    def tls_target(self, address: Address) -> TlsTarget | None:
-        """How TLS is spoken to this address; None: it is not."""
+    def tls_target(self, pool: Pool, upstream: Upstream) -> TlsTarget | None:
+        """How TLS is spoken to this upstream; None: it is not."""
+        address = upstream.address
         if not address.is_tls:
             return None
+        if (target := tls_target(pool, upstream)) is not None:
+            return target
         if self._tls is None:
             self._tls = make_client_context()
         return TlsTarget(self._tls, address.host)
@@ -95,7 +98,10 @@ class ExchangeTable:
                 kept.close()
             pool.forget_gone()
         elif kept is not None:
-            self.idle.put(kept)
+            if pool.config.tls is None or kept.is_agreed_by(pool.config.tls.context):
+                self.idle.put(kept)
+            else:
+                kept.close()  # other certificates count by now
         pool.note_ended(upstream, self.idle.now)  # whoever waits for a place may be at this connection now
 
     def _sweep(self) -> None:

@@ -33,6 +33,8 @@ _BLAME = {
 _PROXY_ERRORS = {
     "connect_failed": "connection_refused",
     "connect_timeout": "connection_timeout",
+    "tls_failed": "tls_protocol_error",
+    "bad_certificate": "tls_certificate_error",
     "upstream_closed": "connection_terminated",
     "send_timeout": "connection_write_timeout",
     "reply_timeout": "http_response_timeout",

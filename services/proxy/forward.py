@@ -57,11 +57,13 @@ class Forwarder:
 
     def may_retry(self, pool: Pool) -> bool:
         """Whether the pool's budget allows that one of its requests is sent again."""
+        if (config := pool.config.retry_budget) is None:
+            return True
         now, requests = monotonic(), sum(upstream.requests for upstream in pool.upstreams)
         budget = self._budgets.get(pool)
         if budget is None:
             budget = self._budgets[pool] = RetryBudget(requests, now)
-        return budget.withdraw(requests, now)
+        return budget.withdraw(config, requests, now)
 
 
 class Forwarding(Answering):

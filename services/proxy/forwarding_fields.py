@@ -125,6 +125,11 @@ def remember_view(request: Request, view: ClientView) -> None:
         request.remote_ip, request.remote_port = view.client_ip, view.client_port
 
 
+def is_spoken_for(request: Request) -> bool:
+    """Whether somebody else's word about the client was heard."""
+    return _VIEW in request.state
+
+
 def client_view(request: Request) -> ClientView:
     """What was found out about the request's client; where nobody's word counts, what its connection shows."""
     view = request.state.get(_VIEW)

@@ -104,6 +104,9 @@ class Gateway:
         pool = self.pools.get(config.name)
         if pool is None:
             return Pool(config, self.on_event, self._sticky_key)
+        if pool.config.tls != config.tls:  # what was agreed on by other rules serves nobody any more
+            for upstream in pool.upstreams:
+                self._exchanges.idle.drop(upstream)
         pool.configure(config, time.monotonic())
         return pool
 
@@ -176,7 +179,8 @@ class Gateway:
 
     def _annotate_pool(self, pool: Pool) -> None:
         for upstream in pool.upstreams:
-            pool.annotate(upstream, self._annotations.get(upstream.address, NO_ANNOTATION))
+            place = Address(upstream.address.host, upstream.address.port)  # the tracker says nothing of TLS
+            pool.annotate(upstream, self._annotations.get(place, NO_ANNOTATION))
 
     def on_event(self, event: PoolEvent) -> None:
         """What follows from something that happened to an upstream, of whatever pool."""

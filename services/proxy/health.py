@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from services.proxy.config_values import HealthCheckConfig, HealthKind
+from services.proxy.dialing import TlsTarget, tls_target
 from services.proxy.upstreams import Address, Pool, State, Upstream
 from shared.httpcore.errors import HttpCoreError
 from shared.httpcore.net.client import ClientConnection, Origin
@@ -18,17 +19,21 @@ from shared.httpcore.proxy_protocol import serialize_proxy_header
 JOINER_INTERVAL_S = 0.25  # at most: a replica that has just come is wanted soon
 USER_AGENT = "weaprous-proxy health-check"
 
-Probe = Callable[[Address, HealthCheckConfig, bytes], Awaitable[str | None]]
+Probe = Callable[[Address, HealthCheckConfig, bytes, TlsTarget | None], Awaitable[str | None]]
 
 
-async def probe(address: Address, check: HealthCheckConfig, preface: bytes = b"") -> str | None:
-    """None when the upstream passes the check, else what was wrong. `preface` is said first."""
+async def probe(
+    address: Address, check: HealthCheckConfig, preface: bytes = b"", tls: TlsTarget | None = None
+) -> str | None:
+    """None when the upstream passes the check, else what was wrong. `preface` is said first, then TLS is agreed on."""
     try:
         async with asyncio.timeout(check.timeout_s):
             origin = Origin(address.host, check.port or address.port)
             async with await Stream.connect(origin.host, origin.port, check.timeout_s) as stream:
                 if preface:
                     await stream.send_all(preface)
+                if tls is not None:
+                    await stream.begin_tls(tls.context, tls.name)
                 if check.kind is not HealthKind.HTTP:
                     return None
                 status = await _ask(ClientConnection(stream, origin), check)
@@ -82,7 +87,7 @@ class HealthChecks:
         while _is_watched(pool, upstream):
             version = pool.config.proxy_protocol
             preface = serialize_proxy_header(version) if version else b""  # the check is nobody's but our own
-            problem = await self._probe(upstream.address, pool.health_check, preface)
+            problem = await self._probe(upstream.address, pool.health_check, preface, _check_tls(pool, upstream))
             now = time.monotonic()
             if problem is None:
                 pool.note_pass(upstream, now)
@@ -92,6 +97,11 @@ class HealthChecks:
             if upstream.state is State.JOINING:
                 interval_s = min(interval_s, JOINER_INTERVAL_S)
             await asyncio.sleep(interval_s * random.uniform(0.9, 1.1))
+
+
+def _check_tls(pool: Pool, upstream: Upstream) -> TlsTarget | None:
+    """As requests speak it; but what listens on a port of its own for checks is asked in the clear."""
+    return None if pool.health_check.port else tls_target(pool, upstream)
 
 
 def _is_watched(pool: Pool, upstream: Upstream) -> bool:

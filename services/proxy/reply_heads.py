@@ -3,64 +3,67 @@
 A busy upstream says the same head many times within a second, so what was made of one is kept for a while.
 """
 
-import re
 from collections.abc import Iterable
 from copy import copy
 
-from services.proxy.field_lines import make_drop_rule, without
+from services.proxy.field_lines import without_names
 from services.proxy.rewriting import TUNNEL_PROTOCOL
 from shared.httpcore.errors import ProtocolError
-from shared.httpcore.headers import HOP_BY_HOP, Headers
+from shared.httpcore.grammar import make_field_finder
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
-from shared.httpcore.parsing import HEAD_END, find_head_end, parse_response_head
-from shared.httpcore.serializing import BODILESS, serialize_fields
+from shared.httpcore.parsing import HEAD_END, find_head_end
+from shared.httpcore.reply_parsing import ResponseHead
+from shared.httpcore.serializing import serialize_fields
 
-_NAMING = re.compile(rb"\n(location|refresh|set-cookie):")
 REQUEST_ID_START = b"X-Request-Id: "
+PASSED_HEAD = b"%bX-Request-Id: %b\r\n\r\n"  # of what passed and the request's id
 MAX_KEPT_HEADS = 256
 MAX_KEPT_BYTES = 1024  # of one head: what is longer does not repeat
 
-# X-Request-Id is written by our own server.
-_PASSED_FIELDS = make_drop_rule(HOP_BY_HOP | {"x-request-id"})
-# RFC 9110 §8.6: no Content-Length in a 204; one in a 304 would be that of another reply.
-_BODILESS_FIELDS = make_drop_rule(HOP_BY_HOP | {"x-request-id", "content-length"})
+_DATE = make_field_finder(["date"])
 
 
-class ReplyHead:
+class ReplyHead(ResponseHead):
     """One head: what it decides, and what of it passes."""
 
-    __slots__ = (
-        "content_length", "field_lines", "has_date", "is_chunked", "is_sized", "keep_alive", "naming_fields", "size",
-        "start", "status", "whole",
-    )  # fmt: skip
+    __slots__ = ("has_date", "redirects", "sets_cookie", "size")
 
-    def __init__(self, buffer: bytes, end: int, limits: Limits) -> None:
-        """The head in `buffer[:end]`. ProtocolError (502) when it breaks a rule."""
-        head = parse_response_head(buffer, end, limits)
-        self.size = end  # bytes, the empty line included
-        self.status = head.status
-        self.keep_alive = head.keep_alive
-        self.is_chunked = head.is_chunked
-        self.content_length = head.content_length  # None: no such field
-        is_bodiless = head.status in BODILESS or head.status < 200
-        self.field_lines = without(head.field_lines, _BODILESS_FIELDS if is_bodiless else _PASSED_FIELDS)
-        lowered = (b"\n" + self.field_lines).lower()
-        self.has_date = b"\ndate:" in lowered
-        # In these of its fields, in a redirect or for a cookie, it may name the upstream.
-        self.naming_fields = frozenset([name.decode("ascii") for name in _NAMING.findall(lowered)])
-        if head.status == 101:
-            upgrade = ", ".join(head.headers.get_all("upgrade"))
-            self.field_lines += f"Upgrade: {upgrade}\r\n".encode("latin-1")
-        self.start = f"HTTP/1.1 {head.status} {head.reason}\r\n".encode("latin-1")
-        self.is_sized = head.content_length is not None and not is_bodiless  # a body of this length follows a GET
-        # All of it but the id, when nothing is to be added for this client; else it is put together for each reply.
-        self.whole = self.start + self.field_lines + REQUEST_ID_START if self.has_date else None
+    def __init__(self, wire: bytes, limits: Limits) -> None:
+        """Of a whole head. ProtocolError (502) when it breaks a rule."""
+        super().__init__(wire, limits)
+        self.size = len(wire)
+        if self.named or self.status == 101 or wire[7] != 0x31 or wire[12] != 0x20:
+            self._change_passed()
+        self.has_date = b"\nDate:" in self.passed or _DATE.search(self.passed) is not None
+        lowered = self.passed.lower()  # in either it may name the upstream:
+        self.redirects = b"\nlocation:" in lowered or b"\nrefresh:" in lowered
+        self.sets_cookie = b"\nset-cookie:" in lowered
+
+    def _change_passed(self) -> None:
+        """What is seldom to be changed: a status line of HTTP/1.0 or without its last space, and odd lines."""
+        line, _, lines = self.passed.partition(b"\n")
+        line = b"HTTP/1.1 %d %b" % (self.status, line[12:].removeprefix(b" "))
+        if self.named:  # RFC 9110 §7.6.1
+            lines = without_names(lines, self.named)
+        if self.status == 101:
+            lines += f"Upgrade: {', '.join(self.headers.get_all('upgrade'))}\r\n".encode("latin-1")
+        self.passed = line + b"\n" + lines
+
+    @property
+    def start(self) -> bytes:
+        """The status line for the client."""
+        return self.passed[: self.passed.index(b"\n") + 1]
+
+    @property
+    def field_lines(self) -> bytes:
+        """The field lines that pass: what concerns a hop only is gone, and the id, which our own server writes."""
+        return self.passed[self.passed.index(b"\n") + 1 :]
 
     def with_pairs(self, pairs: Iterable[tuple[str, str]], *, has_length: bool) -> "ReplyHead":
         """The same head with other fields. Not `has_length`: its body is now of unknown length."""
         changed = copy(self)
-        changed.field_lines = serialize_fields(pairs).encode("latin-1")
-        changed.naming_fields, changed.whole = frozenset(), None
+        changed.passed = self.start + serialize_fields(pairs).encode("latin-1")
+        changed.redirects = changed.sets_cookie = False
         if not has_length:
             changed.content_length = None
         return changed
@@ -68,7 +71,7 @@ class ReplyHead:
     @property
     def switches_to_tunnel(self) -> bool:
         """RFC 9110 §15.2.2: whether a 101 names the one protocol that is asked for."""
-        return Headers.parse(self.field_lines).tokens("upgrade") == [TUNNEL_PROTOCOL]
+        return self.headers.tokens("upgrade") == [TUNNEL_PROTOCOL]
 
 
 class ReplyHeads:
@@ -76,6 +79,7 @@ class ReplyHeads:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
+        self._max_kept_bytes = min(MAX_KEPT_BYTES, limits.max_head_bytes)
         self._kept: dict[bytes, ReplyHead] = {}
 
     def read(self, buffer: bytes, scanned: int = 0) -> ReplyHead | None:
@@ -83,19 +87,21 @@ class ReplyHeads:
 
         `scanned` bytes were looked at before.
         """
-        if not scanned:
-            end = buffer.find(HEAD_END) + 4
-            if end > 3 and (kept := self._kept.get(buffer[:end])) is not None:
-                return kept
-        try:
-            end = find_head_end(buffer, scanned, self._limits)
-        except ProtocolError as error:
-            raise ProtocolError(502, "bad_reply", f"the reply's head: {error.message}") from None
-        if not end:
-            return None
-        head = ReplyHead(buffer, end, self._limits)
-        if end <= MAX_KEPT_BYTES:
+        end = buffer.find(HEAD_END) + 4 if not scanned else 0
+        if not 3 < end <= self._max_kept_bytes:
+            end = self._find_end(buffer, scanned)
+            return ReplyHead(buffer[:end], self._limits) if end else None
+        wire = buffer[:end]
+        head = self._kept.get(wire)
+        if head is None:
+            head = ReplyHead(wire, self._limits)
             if len(self._kept) >= MAX_KEPT_HEADS:
                 self._kept.clear()
-            self._kept[buffer[:end]] = head
+            self._kept[wire] = head
         return head
+
+    def _find_end(self, buffer: bytes, scanned: int) -> int:
+        try:
+            return find_head_end(buffer, scanned, self._limits)
+        except ProtocolError as error:
+            raise ProtocolError(502, "bad_reply", f"the reply's head: {error.message}") from None

@@ -4,13 +4,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.proxy.patterns import TextRule
 from services.proxy.templates import RequestFacts
 
 # scheme "://" authority, which ends where RFC 3986 §3.2 says.
-_HTTP_URL = re.compile(r"http://([^/?#]*+)(.*)", re.IGNORECASE | re.DOTALL)
+_HTTP_URL = re.compile(r"(https?)://([^/?#]*+)(.*)", re.IGNORECASE | re.DOTALL)
 _REFRESH_URL = re.compile(r"url=", re.IGNORECASE)
 
 
@@ -24,14 +24,15 @@ class DefaultRedirect:
     names: frozenset[str]
     uri: str
     prefix: str
+    scheme: str = "http"
 
     def apply(self, text: str, facts: RequestFacts) -> str | None:
         """A URL of the upstream as a path of ours; None for any other."""
         found = _HTTP_URL.fullmatch(text)
-        if found is None:
+        if found is None or found[1].lower() != self.scheme:
             return None
-        authority, path = found[1].lower(), found[2]
-        if authority not in self.names and authority not in _names_of(facts.upstream):
+        authority, path = found[2].lower(), found[3]
+        if authority not in self.names and authority not in _names_of(facts.upstream, self.scheme):
             return None
         if not path.startswith("/"):
             path = "/" + path
@@ -43,28 +44,32 @@ class DefaultRedirect:
         return self.prefix + (rest.lstrip("/\\\t") if self.prefix.endswith("/") else rest)
 
 
-def _names_of(upstream: str) -> tuple[str, ...]:
-    """`host:80` is written without its port, too."""
-    return (upstream, upstream.removesuffix(":80")) if upstream.endswith(":80") else (upstream,)
+def _names_of(upstream: str, scheme: str) -> tuple[str, ...]:
+    """With the scheme's own port it is written without it, too."""
+    port = ":443" if scheme == "https" else ":80"
+    return (upstream, upstream.removesuffix(port)) if upstream.endswith(port) else (upstream,)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyRules:
-    """What is rewritten in the replies of one place; of several rules the first that fits.
-
-    `touched` are the lower-case names of the fields that may change; all others pass as they came.
-    """
+    """What is rewritten in the replies of one place; of several rules the first that fits."""
 
     redirects: tuple[TextRule | DefaultRedirect, ...] = ()
     cookie_paths: tuple[TextRule, ...] = ()
     cookie_domains: tuple[TextRule, ...] = ()
-    touched: frozenset[str] = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def change_cookies(self) -> bool:
+        """Whether there is a rule for Set-Cookie."""
+        return bool(self.cookie_paths or self.cookie_domains)
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The lower-case names of the fields that may change; all others pass as they came."""
         names = {"location", "refresh"} if self.redirects else set()
-        if self.cookie_paths or self.cookie_domains:
+        if self.change_cookies:
             names.add("set-cookie")
-        object.__setattr__(self, "touched", frozenset(names))
+        return frozenset(names)
 
 
 def rewrite_reply_fields(

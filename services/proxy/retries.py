@@ -7,7 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
 
-from services.proxy.config_values import RetryCause
+from services.proxy.config_values import RetryBudgetConfig, RetryCause
 from shared.httpcore.methods import IDEMPOTENT_METHODS
 
 
@@ -16,6 +16,8 @@ class FailureKind(Enum):
 
     CONNECT_FAILED = "connect_failed"
     CONNECT_TIMED_OUT = "connect_timeout"
+    TLS_FAILED = "tls_failed"
+    BAD_CERTIFICATE = "bad_certificate"
     CLOSED = "upstream_closed"
     SEND_TIMED_OUT = "send_timeout"
     REPLY_TIMED_OUT = "reply_timeout"
@@ -65,16 +67,17 @@ class Outcome:
 _TOLD = {
     FailureKind.CONNECT_FAILED: (502, "no connection to the upstream could be made"),
     FailureKind.CONNECT_TIMED_OUT: (504, "no connection to the upstream could be made in time"),
+    FailureKind.TLS_FAILED: (502, "TLS could not be agreed on with the upstream"),
+    FailureKind.BAD_CERTIFICATE: (502, "the upstream's certificate does not prove that it is the one that is meant"),
     FailureKind.CLOSED: (502, "the upstream closed the connection before it had replied"),
     FailureKind.SEND_TIMED_OUT: (504, "the upstream did not take the request in time"),
     FailureKind.REPLY_TIMED_OUT: (504, "the upstream did not reply in time"),
     FailureKind.BAD_REPLY: (502, "the upstream's reply breaks the rules of HTTP"),
 }
-BUDGET_SHARE = 0.2  # of a pool's requests
-BUDGET_FLOOR = 100.0  # so many may be sent again however few requests there are,
-BUDGET_FLOOR_PER_S = 10.0  # and so many a second once these are used up
-BUDGET_MAX = 1000.0  # saved up at most
+BUDGET_FLOOR_S = 10.0  # the minimum of so many seconds may be used at once
+BUDGET_MAX = 1000.0  # saved up at most, unless that minimum is more
 _CONNECTING = frozenset({FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT})
+_NOTHING_SENT = _CONNECTING | {FailureKind.TLS_FAILED, FailureKind.BAD_CERTIFICATE}
 _LATE = frozenset({FailureKind.SEND_TIMED_OUT, FailureKind.REPLY_TIMED_OUT})
 
 
@@ -84,7 +87,7 @@ def may_retry(failure: Failure, resending: Resending, causes: Set[RetryCause]) -
     Never once a reply has begun. Always when no connection came about, since nothing was sent. Else only
     what is harmless twice, or what demonstrably never arrived.
     """
-    if failure.kind in _CONNECTING:
+    if failure.kind in _NOTHING_SENT:
         return RetryCause.ERROR in causes
     if failure.has_reply_begun or failure.kind is FailureKind.BAD_REPLY or not resending.is_body_at_hand:
         return False
@@ -111,14 +114,17 @@ class RetryBudget:
         """`requests`: how many the pool has had so far. A new budget has its floor."""
         self._requests = requests
         self._seen_at = now
-        self._tokens = BUDGET_FLOOR
+        self._tokens: float | None = None
 
-    def withdraw(self, requests: int, now: float) -> bool:
-        """Whether one more may be sent again, when the pool has had so many in all."""
-        earned = max(0, requests - self._requests) * BUDGET_SHARE
-        self._tokens = min(BUDGET_MAX, self._tokens + earned)
-        if self._tokens < BUDGET_FLOOR:
-            self._tokens = min(BUDGET_FLOOR, self._tokens + (now - self._seen_at) * BUDGET_FLOOR_PER_S)
+    def withdraw(self, config: RetryBudgetConfig, requests: int, now: float) -> bool:
+        """Whether one more may be sent again by what is configured now, when the pool has had so many in all."""
+        floor = config.min_per_s * BUDGET_FLOOR_S
+        if self._tokens is None:
+            self._tokens = floor
+        earned = max(0, requests - self._requests) * config.percent / 100
+        self._tokens = min(max(BUDGET_MAX, floor), self._tokens + earned)
+        if self._tokens < floor:
+            self._tokens = min(floor, self._tokens + (now - self._seen_at) * config.min_per_s)
         self._requests, self._seen_at = requests, now
         if self._tokens < 1:
             return False

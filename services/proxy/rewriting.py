@@ -5,11 +5,12 @@ fields is kept for its next request with the same ones. The request-target is `r
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import getrandbits
 
 from services.proxy.features import Tracing
 from services.proxy.field_lines import DropRule, drop_also, make_drop_rule, without
+from services.proxy.forwarding_fields import is_spoken_for
 from services.proxy.templates import RequestFacts, Template, parse_template
 from shared.httpcore.headers import HOP_BY_HOP
 from shared.httpcore.message import Request
@@ -37,6 +38,9 @@ NEVER_FORWARDED = HOP_BY_HOP | {"expect"}
 TRACE_NAMES = frozenset({"traceparent", "tracestate"})
 TUNNEL_PROTOCOL = "websocket"
 UPGRADE_FIELDS = f"Connection: Upgrade\r\nUpgrade: {TUNNEL_PROTOCOL}\r\n"  # what asks the upstream to switch
+MAX_KEPT_CLIENTS = 1024
+MAX_KEPT_HOST_BYTES = 256
+_StandingLines = dict[tuple[str, str, str, bytes], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class HeaderPlan:
     """What becomes of the fields of the requests of one place."""
 
     host: Template
+    standing: tuple[tuple[str, Template], ...]  # rendered once for all requests of a client to a host
     steady: tuple[tuple[str, Template], ...]  # rendered once for all requests with the same fields
     varying: tuple[tuple[str, Template], ...]  # rendered for each
     has_request_id: bool  # the field is the request's id and nothing else, as nearly always
@@ -51,6 +56,7 @@ class HeaderPlan:
     sets_authorization: bool
     dropped: DropRule
     dropped_with_authorization: DropRule
+    standing_lines: _StandingLines = field(default_factory=dict, compare=False)  # a memory, see there
 
 
 def make_header_plan(
@@ -75,7 +81,8 @@ def make_header_plan(
         names |= TRACE_NAMES
     return HeaderPlan(
         host=next(template for name, template in reversed(added) if name.lower() == "host"),
-        steady=tuple(pair for pair in others if pair[1].is_steady),
+        standing=tuple(pair for pair in others if pair[1].is_standing),
+        steady=tuple(pair for pair in others if pair[1].is_steady and not pair[1].is_standing),
         varying=tuple(pair for pair in others if not pair[1].is_steady),
         has_request_id=own_id in added,
         tracing=tracing,
@@ -85,10 +92,9 @@ def make_header_plan(
     )
 
 
-def without_fields(plan: HeaderPlan, names: Iterable[str]) -> HeaderPlan:
+def without_fields(plan: HeaderPlan, names: frozenset[str]) -> HeaderPlan:
     """The same plan, by which these of the client's fields do not pass either. Names in lower case."""
-    more = frozenset(name.encode("latin-1") for name in names)
-    rules = (drop_also(plan.dropped, more), drop_also(plan.dropped_with_authorization, more))
+    rules = (drop_also(plan.dropped, names), drop_also(plan.dropped_with_authorization, names))
     return replace(plan, dropped=rules[0], dropped_with_authorization=rules[1])
 
 
@@ -111,6 +117,8 @@ def request_head(
     lines += [_line(name, template.render(facts)) for name, template in plan.varying]
     if steady.is_traced:
         fields = trace_fields(request.headers, getrandbits, begins=plan.tracing is Tracing.START)
+        _, trace_id, span_id, _ = fields[0][1].split("-")
+        request.trace = trace_id, span_id
         lines.append(serialize_fields(fields))
     if plan.has_request_id:
         lines.append(f"{REQUEST_ID_FIELD}: {request.id}\r\n")
@@ -138,11 +146,15 @@ def _make_steady(request: Request, upstream: str, plan: HeaderPlan, authorizatio
     """Hop-by-hop fields and those that Connection names go first (RFC 9110 §7.6.1), so that no client can make the
     proxy drop a field of its own.
     """
-    facts = RequestFacts(request, upstream)
     rule = plan.dropped if authorization is None else plan.dropped_with_authorization
-    host = plan.host.render(facts) if plan.host.is_steady else ""
-    parts = [_line("Host", host), without(request.field_lines, rule).decode("latin-1")]
-    parts += [_line(name, template.render(facts)) for name, template in plan.steady]
+    passed, host_line = without(request.field_lines, rule)
+    host, standing = _standing_lines(request, host_line, plan, upstream)
+    parts = [host, passed.decode("latin-1"), standing]
+    if plan.steady or not plan.host.is_standing:
+        facts = RequestFacts(request, upstream)
+        parts += [_line(name, template.render(facts)) for name, template in plan.steady]
+        if plan.host.is_steady and not plan.host.is_standing:
+            host = parts[0] = _line("Host", plan.host.render(facts))
     if authorization is not None and not plan.sets_authorization:
         parts.append(_line("Authorization", authorization))
     is_traced = plan.tracing is Tracing.START or (
@@ -152,6 +164,24 @@ def _make_steady(request: Request, upstream: str, plan: HeaderPlan, authorizatio
     if request.host == request.fields.host:  # else it came with the request-target
         request.fields.derived = steady
     return steady
+
+
+def _standing_lines(request: Request, host_line: bytes, plan: HeaderPlan, upstream: str) -> tuple[str, str]:
+    """The plan's Host line, where that is standing, and its other standing lines. Those of late are kept: a client's
+    cookies change, what is to be said of the client itself does not.
+    """
+    key = request.remote_ip, request.scheme, request.host, host_line
+    is_own_word = not is_spoken_for(request)  # else a hop may say something else the next time
+    lines = plan.standing_lines.get(key) if is_own_word else None
+    if lines is None:
+        facts = RequestFacts(request, upstream)
+        host = _line("Host", plan.host.render(facts)) if plan.host.is_standing else ""
+        lines = host, "".join([_line(name, template.render(facts)) for name, template in plan.standing])
+        if is_own_word and len(host_line) <= MAX_KEPT_HOST_BYTES:
+            if len(plan.standing_lines) >= MAX_KEPT_CLIENTS:
+                plan.standing_lines.clear()
+            plan.standing_lines[key] = lines
+    return lines
 
 
 def _line(name: str, value: str) -> str:

@@ -4,7 +4,8 @@ Owns the normal form of a path and nginx's rule for `proxy_pass` with a path. Bu
 `ProxyConfig` and only read afterwards; `gateway` holds the table that is in force.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
@@ -106,15 +107,17 @@ def _find_in(name: str, locations: "_Locations", path: str) -> Decision:
 
 
 class _Locations:
-    """The locations of one host: exact ones by path, the others from the longest prefix to the shortest."""
+    """The locations of one host: exact ones by path, the others by the longest prefix, however many."""
 
-    __slots__ = ("_by_length", "_exact", "_redirects", "host")
+    __slots__ = ("_around", "_exact", "_prefixes", "_redirects", "host")
 
     def __init__(self, host: HostConfig) -> None:
         self.host = host
         self._exact = {location.prefix: location for location in host.locations if location.is_exact}
         prefixes = [location for location in host.locations if not location.is_exact]
-        self._by_length = sorted(prefixes, key=lambda location: -len(location.prefix))
+        prefixes.sort(key=lambda location: location.prefix)
+        self._prefixes = [location.prefix for location in prefixes]
+        self._around = [(), *_nestings(prefixes)]
         self._redirects = {
             location.prefix[:-1]: location
             for location in prefixes
@@ -131,10 +134,22 @@ class _Locations:
         return found
 
     def _longest(self, path: str) -> LocationConfig | None:
-        for location in self._by_length:
+        # Whatever sorts between a prefix of the path and the path has that prefix too. So the last one that does not
+        # sort behind the path is either the longest of its prefixes or stands within that one.
+        for location in self._around[bisect_right(self._prefixes, path)]:
             if path.startswith(location.prefix):
                 return location
         return None
+
+
+def _nestings(ordered: Iterable[LocationConfig]) -> Iterator[tuple[LocationConfig, ...]]:
+    """For each location, sorted by prefix: itself and those that it stands within, from the longest prefix on."""
+    around: tuple[LocationConfig, ...] = ()
+    for location in ordered:
+        while around and not location.prefix.startswith(around[0].prefix):
+            around = around[1:]
+        around = location, *around
+        yield around
 
 
 def normalize_path(raw_path: str) -> str:

@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.proxy.field_lines import field_values
 from services.proxy.forwarding_fields import client_view
+from shared.httpcore.grammar import make_field_finder
 from shared.httpcore.message import Request
 
 
@@ -81,21 +83,12 @@ VARIABLES: dict[str, Render] = {
     "args": lambda facts: facts.request.query,
 }
 # What stays the same for as long as a client repeats its fields; all others are rendered for each request.
-STEADY = frozenset(
-    {
-        "host",
-        "remote_addr",
-        "remote_port",
-        "realip_remote_addr",
-        "forwarded",
-        "forwarded_for",
-        "forwarded_host",
-        "forwarded_port",
-        "forwarded_proto",
-        "proxy_add_x_forwarded_for",
-        "scheme",
-    }
-)
+FORWARDED = ("forwarded", "forwarded_for", "forwarded_host", "forwarded_port", "forwarded_proto")
+STEADY = frozenset({"remote_port", "proxy_add_x_forwarded_for"})
+# And of these, what stays the same for one client at one host, whatever other fields it sends, unless a trusted hop
+# speaks for it.
+STANDING = frozenset({"host", "http_host", "remote_addr", "realip_remote_addr", "scheme", *FORWARDED})
+STEADY |= STANDING
 STEADY_PREFIXES = ("http_", "cookie_")
 # Families: `$http_user_agent` is the field User-Agent, `$cookie_theme` the cookie `theme`, `$arg_q` what follows `q=`
 # in the query.
@@ -110,12 +103,14 @@ _PART = re.compile(
 class Template:
     """A text whose variables were found; `source` is what was written.
 
-    `is_steady`: two requests of one connection with the same fields give the same text.
+    `is_steady`: two requests of one connection with the same fields give the same text. `is_standing`: so do all that
+    have the same address, scheme and Host field.
     """
 
     source: str
     parts: tuple[str | Render, ...]
     is_steady: bool = True
+    is_standing: bool = True
 
     @property
     def is_empty(self) -> bool:
@@ -133,22 +128,23 @@ class Template:
 def parse_template(text: str) -> Template:
     """The template that `text` spells. TemplateError for an unknown variable and a lone `$`."""
     parts: list[str | Render] = []
-    is_steady = True
+    is_steady = is_standing = True
     for match in _PART.finditer(text):
         if match["stray"]:
             raise TemplateError("got a '$' that begins no variable's name")
         name = match["braced"] or match["bare"]
         parts.append(_variable(name) if name else match["text"])
         is_steady = is_steady and (not name or name in STEADY or name.startswith(STEADY_PREFIXES))
-    return Template(text, tuple(parts), is_steady)
+        is_standing = is_standing and (not name or name in STANDING)
+    return Template(text, tuple(parts), is_steady, is_standing)
 
 
 def _variable(name: str) -> Render:
     if (render := VARIABLES.get(name)) is not None:
         return render
     if name.startswith("http_") and len(name) > 5:
-        field_name = name[5:].replace("_", "-")
-        return lambda facts: ", ".join(facts.request.headers.get_all(field_name))
+        finder = make_field_finder([name[5:].replace("_", "-")])
+        return lambda facts: ", ".join(field_values(facts.request.field_lines, finder))
     if name.startswith("cookie_") and len(name) > 7:
         cookie_name = name[7:]
         return lambda facts: facts.request.cookies.get(cookie_name, "")

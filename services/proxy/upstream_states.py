@@ -76,6 +76,7 @@ class Member:
     slow_start_s: float | None = None
     max_fails: int | None = None
     fail_timeout_s: float | None = None
+    tls_name: str = ""  # what it must prove to be, under TLS; "": its address
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ _PRELOADED = (
     "shared.httpcore.net.pool",
     "shared.httpcore.net.websocket",
     "shared.httpcore.static",
-    "shared.runtime.lifecycle",
+    "shared.runtime.service_process",
     "shared.runtime.tracker_client",
 )
 _ALL_SIGNALS = signal.valid_signals()

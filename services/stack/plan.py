@@ -128,6 +128,8 @@ def render_proxy_conf(settings: StackSettings) -> str:
         "}\n"
         f'host "{"localhost" if settings.is_local else "*"}" {{\n'
         "    proxy_pass http://backends;\n"
+        "    location = /healthz { return 404; }  # a backend's own figures are for this machine alone\n"
+        "    location = /metrics { return 404; }\n"
         "}\n"
     )
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from services.tracker.app import build
 from services.tracker.settings import Settings
-from shared.runtime.lifecycle import run_service
+from shared.runtime.service_process import run_service
 from shared.runtime.settings import exit_on_settings_error
 
 PROG = "python -m services.tracker"

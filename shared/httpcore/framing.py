@@ -168,7 +168,9 @@ class ChunkedDecoder:
 def _check_partial_size(data: bytes) -> None:
     """Refuses early what can't become a chunk line however it goes on."""
     if b"\n" in data or len(data) > MAX_CHUNK_LINE_BYTES or STRAY_OCTET.search(data) is not None:
-        raise ProtocolError(400, "bad_chunk", "expected a chunk size of 1 to 15 hex digits and CRLF")
+        raise ProtocolError(
+            400, "bad_chunk", "expected a chunk size of 1 to 15 hex digits, extensions by the grammar, CRLF"
+        )
     size = data.partition(b";")[0].rstrip(b" \t\r")
     if len(size) > 15 or size.strip(b"0123456789abcdefABCDEF") or (not size and data):
         raise ProtocolError(400, "bad_chunk", "expected a chunk size of 1 to 15 hex digits")

@@ -5,6 +5,9 @@ Every repetition is possessive (`++`, `*+`), so matching is linear on any input.
 """
 
 import re
+from collections.abc import Iterable
+
+from shared.httpcore.headers import HOP_BY_HOP
 
 # RFC 9110 §5.6.2: token = 1*tchar
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -22,20 +25,62 @@ FIELD_SECTION = re.compile(FIELD_LINES)
 # `parsing`. The groups: method, target, minor version.
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/1\.([01])\r\n")
 
+# RFC 9112 §2.2: empty lines before a request line, as some clients send them after a body. All of them: how many there
+# are at a time is the network's choice.
+EMPTY_LINES = re.compile(rb"(?:\r\n)++")
+
 # RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ].
-RESPONSE_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + FIELD_VALUE + rb"))?\r\n(" + FIELD_LINES + rb")\r\n"
-)
+RESPONSE_HEAD = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: " + FIELD_VALUE + rb")?\r\n" + FIELD_LINES + rb"\r\n")
 
 # The fields that decide framing, routing and the life of a connection, found in lower-cased lines in one pass. Every
 # line is found by the LF before it, so the caller puts one in front of the first.
 DECIDING_REQUEST_FIELDS = re.compile(
     rb"\n(host|content-length|transfer-encoding|connection|expect|upgrade|origin|x-request-id):([^\r]*)"
 )
-DECIDING_RESPONSE_FIELDS = re.compile(rb"\n(content-length|transfer-encoding|connection|upgrade):([^\r]*)")
+
+
+def make_field_finder(told: Iterable[str], silent: Iterable[str] = ()) -> re.Pattern[bytes]:
+    """Finds the lines of these fields, whatever the case of their names: from the LF before each to its CR.
+
+    Its one group is the line of a field `told`, None for a `silent` one. `split` thus gives in turn lines of other
+    fields and what is known of the one between them.
+    """
+    told, silent = sorted(told), sorted(silent)
+    firsts = {letter for name in (*told, *silent) for letter in (name[0].lower(), name[0].upper())}
+    start = rf"\n(?=[{re.escape(''.join(sorted(firsts)))}])"
+    value = r":[^\r]*+"
+    quiet = f"|(?:{_any_of(silent)}){value}" if silent else ""
+    return re.compile(f"{start}(?:((?:{_any_of(told)}){value}){quiet})\r".encode("latin-1"))
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """One of these names, in any case. Those with the same first letter share a branch, and letters are sets of two,
+    since `re` passes over a branch at once by its first set, but not by a letter whose case it is to ignore.
+    """
+    tails: dict[str, list[str]] = {}
+    for name in names:
+        tails.setdefault(name[0].lower(), []).append(name[1:])
+    return "|".join(f"{_any_case(first)}(?:{'|'.join(map(_any_case, rest))})" for first, rest in tails.items())
+
+
+def _any_case(text: str) -> str:
+    return "".join(f"[{each.lower()}{each.upper()}]" if each.isalpha() else re.escape(each) for each in text)
+
+
+# What a reply's head says to this hop only. The lines that decide framing are told; X-Request-Id is each server's own.
+_DECIDING = {"connection", "content-length", "transfer-encoding"}
+HOP_FIELD_NAMES = HOP_BY_HOP | _DECIDING | {"x-request-id"}
+HOP_FIELDS = make_field_finder(_DECIDING, HOP_FIELD_NAMES - _DECIDING)
+
+# RFC 9110 §5.6.4: quoted-string, closed within its line.
+QUOTED_STRING = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
+
+# RFC 9112 §7.1.1: chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ). To the letter, for others
+# look for the end of a quote, or of a line, elsewhere.
+CHUNK_EXT = rb"(?:[ \t]*+;[ \t]*+" + TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?)++"
 
 # RFC 9112 §7.1: chunk = chunk-size [ chunk-ext ] CRLF. At most 15 digits, so the size fits 60 bits everywhere.
-CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(" + CHUNK_EXT + rb")?\r\n")
 
 # RFC 9112 §7.1.2: trailer-section, the empty line that ends it included.
 TRAILER_SECTION = re.compile(FIELD_LINES + rb"\r\n")
@@ -44,8 +89,9 @@ TRAILER_SECTION = re.compile(FIELD_LINES + rb"\r\n")
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # RFC 9110 §7.2, RFC 3986 §3.2.2: Host = uri-host [ ":" port ], a name, an IPv4 address or an IP literal.
+# Deliberate: a name may not hold a comma, which some take for the end of the first of several.
 HOST = re.compile(
-    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]++|(?:%[0-9A-Fa-f]{2})++|\[[0-9A-Fa-f:.]{2,45}\]|\[v[0-9A-Fa-f]\.[!-Z^-~]++\])"
+    rb"(?:[A-Za-z0-9\-._~!$&'()*+;=]++|(?:%[0-9A-Fa-f]{2})++|\[[0-9A-Fa-f:.]{2,45}\]|\[v[0-9A-Fa-f]\.[!-Z^-~]++\])"
     rb"(?::[0-9]{0,5})?"
 )
 

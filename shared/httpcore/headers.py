@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 # RFC 9110 §7.6.1: fields that concern one connection only; a proxy drops them, and those that Connection names.
 HOP_BY_HOP = frozenset(
     {
+        "close",  # a connection option that no field may be named like (RFC 9112 §9.6)
         "connection",
         "keep-alive",
         "proxy-connection",

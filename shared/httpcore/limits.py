@@ -23,6 +23,9 @@ class Limits:
     write_timeout_s: float = 60.0  # unsent output without progress
     linger_timeout_s: float = 5.0
     handshake_timeout_s: float = 10.0  # TLS, from the connection on
+    handler_patience_s: float = 60.0  # an async or blocking handler that takes longer is named in the log
+    thread_timeout_s: float = 10.0  # a blocking handler that gets no thread for so long is not begun: 503
+    max_blocking_handlers: int | None = None  # at a time, a thread each; None: some more than there are processors
     requests_per_turn: int = 16  # pipelined requests answered before others get their turn
     # Deliberate: here None means as many as the system has descriptors for, less some for other things.
     max_connections: int | None = None  # open at the same time; over it: 503 and close

@@ -90,6 +90,7 @@ class Request:
     remote_port = 0
     received_at = 0.0  # loop time, seconds
     body = b""
+    trace: tuple[str, str] | None = None  # the ids of its trace and of our span in it, for the log
     _path: str | None = None
     _query_params: dict[str, list[str]] | None = None
     _cookies: dict[str, str] | None = None

@@ -1,7 +1,8 @@
 """Heads from bytes: one strict regex accepts or refuses the whole head, then only what decides is taken out.
 
-Owns the syntax of requests and replies (RFC 9112 §2–§5) and the Host rules (§3.2). What follows from the deciding
-fields for the body is `framing`'s. When the regex refuses, a second, slower look finds the words for the error.
+Owns the syntax of requests (RFC 9112 §2–§5), the Host rules (§3.2) and where any head ends; replies are
+`reply_parsing`'s, and what follows from the deciding fields for the body is `framing`'s. When the regex refuses, a
+second, slower look finds the words for the error.
 """
 
 import re
@@ -13,12 +14,10 @@ from shared.httpcore.grammar import (
     AUTHORITY_END,
     BAD_TARGET,
     DECIDING_REQUEST_FIELDS,
-    DECIDING_RESPONSE_FIELDS,
     FIELD_SECTION,
     HOST,
     REQUEST_ID,
     REQUEST_LINE,
-    RESPONSE_HEAD,
     STRAY_OCTET,
 )
 from shared.httpcore.headers import Headers
@@ -78,6 +77,8 @@ def parse_repeated_head(buffer: bytes, previous: HeadFields, limits: Limits) -> 
     octets = buffer[: -len(end_of_head)]
     if len(octets) > MAX_KEPT_LINE_BYTES or len(octets) - 2 > limits.max_request_line_bytes:
         return None
+    if len(buffer) > limits.max_head_bytes:  # a longer line before fields that were just short enough
+        return None
     line = _parse_plain_line(octets, previous.version_minor)
     return Request(line[0], line[1], previous.version_minor, b"", previous, line) if line is not None else None
 
@@ -92,7 +93,7 @@ def _parse_plain_line(octets: bytes, version_minor: int) -> RequestLine | None:
     if line is None or (line[3] == b"1") is not (version_minor == 1):
         return None
     method, target, _ = line.groups()
-    if target[0] != 0x2F or BAD_TARGET.search(target) is not None:  # "/"
+    if target[0] != 0x2F or method == b"CONNECT" or BAD_TARGET.search(target) is not None:  # "/"
         return None
     return split_request_line(method.decode("ascii"), target.decode("ascii"))
 
@@ -105,7 +106,7 @@ def _make_request(line: re.Match[bytes], fields: HeadFields, limits: Limits) -> 
     if BAD_TARGET.search(target) is not None:
         raise ProtocolError(400, "bad_target", "got a request-target with a fragment or a bad percent-escape")
     request = Request(method.decode("ascii"), target.decode("ascii"), fields.version_minor, fields=fields)
-    if target[0] != 0x2F:  # "/"
+    if target[0] != 0x2F or method == b"CONNECT":  # "/"
         _resolve_target_form(request)
     return request
 
@@ -255,72 +256,3 @@ def _explain_fields(fields: bytes) -> ProtocolError:
         if name != name.rstrip(b" \t"):
             return ProtocolError(400, "bad_field", f"field line {number} has white space before its colon")
     return ProtocolError(400, "bad_field", "got a field line with an octet that may not stand there")
-
-
-class ResponseHead:
-    """The head of a reply. `content_length` None: no such field; `keep_alive`: whether the connection may go on."""
-
-    __slots__ = (
-        "_headers",
-        "content_length",
-        "field_lines",
-        "is_chunked",
-        "keep_alive",
-        "reason",
-        "status",
-        "version_minor",
-    )
-
-    def __init__(self, status: int, reason: str, version_minor: int, field_lines: bytes) -> None:
-        self.status = status
-        self.reason = reason
-        self.version_minor = version_minor
-        self.field_lines = field_lines
-        self.content_length: int | None = None
-        self.is_chunked = False
-        self.keep_alive = version_minor == 1
-        self._headers: Headers | None = None
-
-    @property
-    def headers(self) -> Headers:
-        """All fields, parsed when first asked for."""
-        if self._headers is None:
-            self._headers = Headers.parse(self.field_lines)
-        return self._headers
-
-
-def parse_response_head(buffer: bytes, end: int, limits: Limits) -> ResponseHead:
-    """The reply whose head is `buffer[:end]`, checked as hard as a request's. ProtocolError (502) otherwise."""
-    head = RESPONSE_HEAD.match(buffer, 0, end)
-    if head is None or head.end() != end:
-        raise ProtocolError(502, "bad_reply", "the reply's head breaks the grammar of HTTP/1.1")
-    if buffer.find(b"\r\n") > limits.max_request_line_bytes:
-        raise ProtocolError(502, "bad_reply", f"got a status line over {limits.max_request_line_bytes} bytes")
-    minor, status, reason, field_lines = head.groups()
-    if field_lines.count(b"\n") > limits.max_field_count:
-        raise ProtocolError(502, "bad_reply", f"the reply has more than {limits.max_field_count} field lines")
-    reply = ResponseHead(int(status), (reason or b"").decode("latin-1"), 1 if minor == b"1" else 0, field_lines)
-    found = DECIDING_RESPONSE_FIELDS.findall(b"\n" + field_lines.lower())
-    fields: dict[bytes, bytes] = {}
-    for name, value in found:
-        if name in fields and name in (b"content-length", b"transfer-encoding"):
-            raise ProtocolError(502, "bad_reply", f"the reply has more than one {name.decode()} field")
-        fields[name] = fields[name] + b"," + value if name in fields else value
-    _decide_response(reply, fields)
-    return reply
-
-
-def _decide_response(reply: ResponseHead, fields: dict[bytes, bytes]) -> None:
-    try:
-        if (coding := fields.get(b"transfer-encoding")) is not None:
-            parse_transfer_encoding(coding, reply.version_minor, has_length=b"content-length" in fields)
-            reply.is_chunked = True
-        elif (length := fields.get(b"content-length")) is not None:
-            reply.content_length = parse_content_length(length)
-    except ProtocolError as error:
-        raise ProtocolError(502, "bad_reply", f"the reply's framing: {error.message}") from None
-    tokens = [token.strip(b" \t") for token in fields.get(b"connection", b"").split(b",")]
-    if b"close" in tokens:
-        reply.keep_alive = False
-    elif b"keep-alive" in tokens:
-        reply.keep_alive = True

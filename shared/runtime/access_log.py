@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as json_string
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.runtime.log_lines import LineWriter, Stamp, mask_query, quote_value
 
@@ -21,6 +21,7 @@ class LoggedRequest(Protocol):
     method: str
     target: str
     remote_ip: str
+    trace: tuple[str, str] | None
 
 
 class AccessLog:
@@ -37,11 +38,18 @@ class AccessLog:
         self._service = service
         self._clock = clock
         self._stamp = Stamp()
-        self._render = self._render_json if format == "json" else self._render_text
+        self._is_json = format == "json"
+        self._render = self._render_json if self._is_json else self._render_text
 
     def record(self, request: LoggedRequest, status: int, body_bytes: int, duration_s: float) -> None:
         """The line is with the writer, which writes it within half a second, or sooner when there are many."""
         now_s = self._clock()
+        if request.trace is not None:
+            self._writer.render_later(
+                self._render_traced, request.trace, now_s, request.method, request.target, status, body_bytes,
+                duration_s, request.remote_ip, request.id,
+            )  # fmt: skip
+            return
         self._writer.render_later(
             self._render, now_s, request.method, request.target, status, body_bytes, duration_s, request.remote_ip,
             request.id,
@@ -50,6 +58,13 @@ class AccessLog:
     def flush(self) -> None:
         """Every line so far is with the kernel afterwards."""
         self._writer.flush()
+
+    def _render_traced(self, trace: tuple[str, str], *args: Any) -> str:
+        """The line with the ids by which tracing tools find it; they are hexadecimal, so nothing needs quoting."""
+        line, (trace_id, span_id) = self._render(*args), trace
+        if self._is_json:
+            return f'{line[:-2]},"trace_id":"{trace_id}","span_id":"{span_id}"}}\n'
+        return f"{line[:-1]} trace_id={trace_id} span_id={span_id}\n"
 
     def _render_text(
         self,

@@ -1,6 +1,7 @@
 """The page as such: languages, sizes, names for screen readers, contrast."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -103,3 +104,21 @@ def test_the_skip_link_leads_past_the_top_bar(visit: Visit) -> None:
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_account_menu_leads_to_the_page_of_the_proxy(visit: Visit) -> None:
+    page = visit().log_in()
+    page.get_by_role("button", name="Account: admin").click()
+    page.get_by_role("link", name="How the proxy is doing").click()
+    expect(page.locator("#headline")).to_contain_text("All is well")
+
+
+def test_without_a_proxy_the_account_menu_names_none(visit: Visit, start_service: Any) -> None:
+    visitor = visit(start_service("services.backend").url)
+    visitor.expect_problem("404")  # neither a tracker nor a proxy
+    page = visitor.log_in()
+    with page.expect_response("**/_proxy/status") as asked:
+        page.get_by_role("button", name="Account: admin").click()
+    assert asked.value.status == 404
+    expect(page.locator("#logout")).to_be_visible()
+    expect(page.locator("#proxy-page")).to_be_hidden()

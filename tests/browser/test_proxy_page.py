@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Page, expect
 
 from tests.browser.visitor import PHONE, Visit, Visitor
@@ -230,3 +231,17 @@ def test_the_skip_link_leads_past_the_top_bar(page: Page) -> None:
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
+
+
+def test_what_cache_and_limits_do_is_shown_once_they_do_it(visitor: Visitor, site: Site, page: Page) -> None:
+    expect(page.locator(".tile").filter(has_text="Retries")).to_have_count(1)
+    assert page.locator(".tile").filter(has_text="From the cache").count() == 0
+    site.upstreams[2].reply = lambda talk: talk.reply(b"kept", "200 OK", "Cache-Control: max-age=60")
+    words = "location /kept/ { proxy_cache on; limit_req zone=z burst=3 nodelay; proxy_pass http://%s; }"
+    changed = site.text.replace('host "*" {', 'host "*" { ' + words % site.upstreams[2].address)
+    site.config.write_text("limit_req_zone $remote_addr zone=z:1m rate=1r/m;\n" + changed)
+    assert requests.post(site.proxy.url + "/_proxy/reload", timeout=10).status_code == 200
+    assert [requests.get(site.proxy.url + "/kept/x", timeout=10).status_code for _ in range(5)] == [200] * 4 + [429]
+    expect(page.locator(".tile").filter(has_text="From the cache")).to_contain_text("75 %")
+    expect(page.locator(".tile").filter(has_text="From the cache")).to_contain_text("1 reply")
+    expect(page.locator(".tile").filter(has_text="Over the limit")).to_contain_text("refused, 0 delayed")

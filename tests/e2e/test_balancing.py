@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+import pytest
 import requests
 from websockets.sync.client import connect
 
@@ -50,6 +51,11 @@ def test_every_replica_is_well_and_measures_itself(stack):
     for address in stack.replicas():
         assert requests.get(f"{address}/healthz", timeout=10).text.strip() == "ok"
         assert "# TYPE" in requests.get(f"{address}/metrics", timeout=10).text
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz"])
+def test_what_a_replica_tells_of_itself_is_not_for_those_outside(stranger, path):
+    assert stranger.get(path).status_code == 404
 
 
 def test_the_proxy_says_that_it_is_well_to_anybody(stranger):

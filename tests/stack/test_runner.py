@@ -69,6 +69,13 @@ def test_no_process_is_left_when_the_runner_is_killed(start_stack: StartStack) -
     assert again.stop() == 0
 
 
+def test_what_a_backend_tells_of_itself_is_not_for_those_outside(start_stack: StartStack) -> None:
+    stack = start_stack()
+    for path in ("/metrics", "/healthz"):
+        assert requests.get(stack.backend_url(1) + path, timeout=10).status_code == 200
+        assert requests.get(stack.proxy_url + path, timeout=10).status_code == 404
+
+
 def test_messages_keys_and_users_outlive_a_restart(start_stack: StartStack) -> None:
     first = start_stack()
     headers = first.peer_headers

@@ -35,6 +35,7 @@ export const WORDS = {
   "account.all_peers": ["All peers are yours to use", "Bạn được dùng mọi peer"],
   "account.some_peers": ["Your peers: {peers}", "Peer của bạn: {peers}"],
   "account.no_peers": ["No peer is yours yet", "Bạn chưa có peer nào"],
+  "account.proxy": ["How the proxy is doing", "Tình trạng proxy"],
   "account.logout": ["Log out", "Đăng xuất"],
 
   "banner.default_password": ["You are using the default password, which anyone can guess. Change it with", "Bạn đang dùng mật khẩu mặc định, ai cũng đoán được. Hãy đổi bằng lệnh"],

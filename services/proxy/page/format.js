@@ -40,4 +40,10 @@ export function time(unixS, now = Date.now()) {
   return moment.toDateString() === new Date(now).toDateString() ? text : `${day.format(moment)} ${text}`;
 }
 
+export function size(bytes) {
+  if (bytes < 1000) return `${bytes} B`;
+  const kib = bytes / 1024;
+  return kib < 1000 ? `${Number(kib.toPrecision(2))} KiB` : `${Number((kib / 1024).toPrecision(2))} MiB`;
+}
+
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;

@@ -1,7 +1,7 @@
 // What somebody must see first: is all well, and if not, what is wrong. And the tiles below it.
 
 import { KeyedList, byId, make, setData, setText } from "./dom.js";
-import { count, duration, latency, plural, rate, share, time } from "./format.js";
+import { count, duration, latency, plural, rate, share, size, time } from "./format.js";
 
 const FEW_REPLIES = 20; // fewer than that in half a minute make no share worth an alarm
 const BAD_SHARE = 0.05;
@@ -108,6 +108,20 @@ const tiles = new KeyedList(byId("tiles"), (tile) => {
   };
 });
 
+/** What the cache saves; nothing where it was never asked. */
+function cacheTile({ verdicts, bytes, replies }) {
+  const asked = Object.values(verdicts).reduce((sum, each) => sum + each, 0);
+  if (asked === 0) return [];
+  const stored = `${plural(replies, "reply", "replies")}, ${size(bytes)}`;
+  return [{ name: "From the cache", text: share(verdicts.hit / asked), detail: stored }];
+}
+
+/** Whom the rate limits held up; nothing where they never did. */
+function limitTile({ delayed, refused }) {
+  if (delayed + refused === 0) return [];
+  return [{ name: "Over the limit", text: count(refused), detail: `refused, ${count(delayed)} delayed` }];
+}
+
 export function showTiles(status, histories) {
   const total = histories.total;
   const failed = total.replies > 0 ? total.failed / total.replies : null;
@@ -123,6 +137,8 @@ export function showTiles(status, histories) {
       { name: "Under way", text: count(status.in_flight), detail: `on ${plural(status.connections, "connection")}` },
       { name: "Slowest p99", text: latency(slowest?.p99 ?? null), detail: slowest?.name ?? "no replies lately" },
       { name: "Retries", text: count(retries), detail: "since the start" },
+      ...cacheTile(status.cache),
+      ...limitTile(status.limits),
       { name: "Up for", text: duration(status.uptime_s), detail: `since ${time(status.started_at)}` },
     ],
     (tile) => tile.name,

@@ -13,10 +13,13 @@ from shared.httpcore.framing import LAST_CHUNK, BodyDecoder, response_body_decod
 from shared.httpcore.headers import Headers
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.stream import Stream
-from shared.httpcore.parsing import ResponseHead, find_head_end, parse_response_head
+from shared.httpcore.parsing import find_head_end
+from shared.httpcore.reply_parsing import ResponseHead, parse_response_head
 from shared.httpcore.serializing import serialize_request_head
 
 RequestBody = bytes | AsyncIterator[bytes] | None
+
+MAX_INTERIM_REPLIES = 32  # a server that says no more than 1xx would be listened to for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ class ClientConnection:
     """A connection to one origin. After a broken exchange `can_be_reused` stays False and only `close` is left."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_is_request_sent", "_keep_alive", "_limits", "_method", "exchange_count", "idle_since",
-        "origin", "stream",
+        "_buffer", "_decoder", "_interim_count", "_is_request_sent", "_keep_alive", "_limits", "_method",
+        "exchange_count", "idle_since", "origin", "stream",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, origin: Origin, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -61,6 +64,7 @@ class ClientConnection:
         self._buffer = b""
         self._method = ""
         self._decoder: BodyDecoder | None = None  # of the reply, once its head is there
+        self._interim_count = 0  # heads of 1xx since the request
         self._keep_alive = True
         self._is_request_sent = True
 
@@ -87,6 +91,7 @@ class ClientConnection:
         self.exchange_count += 1
         self._method = method
         self._decoder = None
+        self._interim_count = 0
         self._is_request_sent = False
         pairs = list(headers)
         length = next((int(value) for name, value in pairs if name.lower() == "content-length"), None)
@@ -124,7 +129,7 @@ class ClientConnection:
         raise ValueError(f"the body is not the {length} bytes that its Content-Length says")
 
     async def read_head(self) -> ResponseHead:
-        """The next head, a 1xx one included. ConnectionClosed, or ProtocolError when it breaks the grammar."""
+        """The next head, a 1xx one included. ConnectionClosed; ProtocolError for bad grammar, or 1xx without end."""
         scanned = 0
         while not (end := self._find_head_end(scanned)):
             scanned = len(self._buffer)
@@ -139,6 +144,10 @@ class ClientConnection:
         if head.status >= 200 or head.status == 101:
             self._keep_alive = head.keep_alive and head.status != 101
             self._decoder = response_body_decoder(self._method, head.status, head.is_chunked, head.content_length)
+        else:
+            self._interim_count += 1
+            if self._interim_count >= MAX_INTERIM_REPLIES:
+                raise ProtocolError(502, "bad_reply", f"got {MAX_INTERIM_REPLIES} interim replies and no final one")
         return head
 
     def _find_head_end(self, scanned: int) -> int:

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
+from shared.httpcore.grammar import EMPTY_LINES
 from shared.httpcore.message import HeadFields, Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
@@ -72,7 +73,10 @@ class Connection(ReplySide):
 
     def advance(self) -> None:
         """Answers what can be answered of the buffer, and sends the replies now."""
-        self._take_requests()
+        try:
+            self._take_requests()
+        except Exception:
+            self.crash()
         self._send_replies()
 
     def _answer(self) -> None:
@@ -102,14 +106,17 @@ class Connection(ReplySide):
 
     def _send_replies(self) -> None:
         """What was written is sent, as far as the socket takes it, and what waited for that goes on."""
-        self.output.flush()
-        if self._is_held and self.output.is_empty:
-            self._is_held = False
-            self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
-        if self.state is not State.READING_HEAD and self.output.is_empty:
-            self._on_all_sent()
-        if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
-            self._balance_reading()
+        try:
+            self.output.flush()
+            if self._is_held and self.output.is_empty:
+                self._is_held = False
+                self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
+            if self.state is not State.READING_HEAD and self.output.is_empty:
+                self._on_all_sent()
+            if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
+                self._balance_reading()
+        except Exception:
+            self.crash()
 
     def _take_request(self) -> bool:
         """Whether a whole head was there and was dealt with."""
@@ -119,8 +126,8 @@ class Connection(ReplySide):
             fields = self._last_fields
             if fields is not None and (request := parse_repeated_head(buffer, fields, limits)) is not None:
                 self._buffer = b""
-            elif buffer[:2] == b"\r\n" and buffer[2:4] != b"\r\n":  # RFC 9112 §2.2: one empty line is ignored
-                self._buffer, self._scanned = buffer[2:], 0
+            elif (empty := EMPTY_LINES.match(buffer)) is not None:  # RFC 9112 §2.2: at least one is ignored
+                self._buffer, self._scanned = buffer[empty.end() :], 0
                 return True
             else:
                 end = find_head_end(buffer, self._scanned, limits)
@@ -257,7 +264,7 @@ class Connection(ReplySide):
             response = handler(request)
         except HttpError as error:
             response = self.error_reply(request, error)
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # the latter out of a future that it looked at: nobody cancels here
             response = self.internal_error(request, route.name)
         now = monotonic()
         if now - started > SLOW_HANDLER_S:
@@ -321,7 +328,11 @@ class Connection(ReplySide):
         elif self.state is State.LINGERING:
             self._end_sending()
         elif self.state is State.READING_HEAD:
-            self.advance()
+            if self._is_held:  # the others' turn; and replies that are sent whole must not call for each other
+                self._is_held = False
+                self.loop.call_soon(self.advance)
+            else:
+                self.advance()
 
     def _on_closed(self) -> None:
         """Whoever still works for this connection hears of it."""

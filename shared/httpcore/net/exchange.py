@@ -40,10 +40,21 @@ async def run_exchange(connection: "ReplySide", request: Request, route: Route) 
 
 
 async def _call(connection: "ReplySide", request: Request, route: Route) -> Response:
-    if route.is_async:
-        coroutine = cast(Callable[[Request], Coroutine[Any, Any, Response]], route.handler)(request)
-        return await _timed_steps(coroutine, route.name, connection)
-    return await connection.loop.run_in_executor(None, cast(PlainHandler, route.handler), request)
+    handlers = connection.server.handlers
+    call = None if _may_take_long(route) else handlers.begin(request, route)
+    try:
+        if call is None or route.is_async:
+            coroutine = cast(Callable[[Request], Coroutine[Any, Any, Response]], route.handler)(request)
+            return await _timed_steps(coroutine, route.name, connection)
+        return await handlers.run_blocking(call, cast(PlainHandler, route.handler), request)
+    finally:
+        if call is not None:
+            handlers.end(call)
+
+
+def _may_take_long(route: Route) -> bool:
+    """Who waits for news, or for an upload, waits for somebody else."""
+    return route.is_async and (route.abandonable or route.stream_body)
 
 
 @types.coroutine

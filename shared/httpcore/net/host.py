@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from shared.httpcore.limits import Limits
 from shared.httpcore.message import Request, Upgrade
+from shared.httpcore.net.handler_watch import HandlerWatch
 from shared.httpcore.routing import Router
 
 OnResponse = Callable[[Request, int, int, float], None]  # request, status, bytes of body, seconds
@@ -22,6 +23,7 @@ class Host(Protocol):
     scheme: str
     is_draining: bool
     at_turn_end: Callable[[Callable[[], object]], None]  # see `loop`
+    handlers: HandlerWatch  # those that wait
     record: OnResponse  # a reply is complete: whoever counts and logs hears of it
     on_slow_handler: OnSlowHandler  # a handler held the loop for too long
 

@@ -12,10 +12,11 @@ import asyncio
 import math
 import select
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Callback = Callable[[], object]
 
 MAX_EVENTS = 512  # a turn
@@ -33,7 +34,7 @@ class ReadinessSelector(selectors.BaseSelector):
         self._new: set[int] = set()  # registered in this turn, whose events must be another file's of the same number
         self._put_off: list[Callback] = []
         self._is_in_turn = False
-        self.on_error: Callable[[Exception, Callback], None] | None = None
+        self.on_error: Callable[[BaseException, Callback], None] | None = None
 
     # --- files with callbacks ----------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ class ReadinessSelector(selectors.BaseSelector):
         for callback in callbacks:
             try:
                 callback()
-            except Exception as error:
+            except BaseException as error:
                 self._report(error, callback)
 
     def _set(self, callbacks: dict[int, Callback], fd: int, callback: Callback) -> None:
@@ -111,6 +112,7 @@ class ReadinessSelector(selectors.BaseSelector):
         if fd in self._keys or fd in self._readers or fd in self._writers:
             raise KeyError(f"file descriptor {fd} is registered already")
         self._epoll.register(fd, _epoll_mask(events))
+        self._new.add(fd)
         key = self._keys[fd] = selectors.SelectorKey(fileobj, fd, events, data)
         return key
 
@@ -157,7 +159,7 @@ class ReadinessSelector(selectors.BaseSelector):
                 if event == 1 and not new and (callback := readers.get(fd)) is not None:  # EPOLLIN, the most common
                     try:
                         callback()
-                    except Exception as error:
+                    except BaseException as error:
                         self._report(error, callback)
                 elif fd not in new:
                     self._dispatch(fd, event, ready)
@@ -165,7 +167,8 @@ class ReadinessSelector(selectors.BaseSelector):
             self._is_in_turn = False
             while self._put_off:
                 self._call_put_off()
-        return ready
+        # A callback may have closed a file of asyncio's whose event came before its own.
+        return [each for each in ready if self._keys.get(each[0].fd) is each[0]] if ready else ready
 
     def _dispatch(self, fd: int, event: int, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         """Any event of any file. As asyncio has it, a failure is told to the reader and to the writer."""
@@ -182,11 +185,12 @@ class ReadinessSelector(selectors.BaseSelector):
             if callback is not None and fd not in self._new:
                 try:
                     callback()
-                except Exception as error:
+                except BaseException as error:
                     self._report(error, callback)
 
-    def _report(self, error: Exception, callback: Callback) -> None:
-        if self.on_error is None:
+    def _report(self, error: BaseException, callback: Callback) -> None:
+        """As asyncio has it, what ends the process passes; a stray CancelledError is a mistake like any other."""
+        if self.on_error is None or isinstance(error, SystemExit | KeyboardInterrupt):
             raise error
         self.on_error(error, callback)
 
@@ -225,7 +229,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         """`callback` is called when all files that are ready now have had their turn; at once outside of a turn."""
         self._readiness.put_off(callback)
 
-    def _on_callback_error(self, error: Exception, callback: Callback) -> None:
+    def _on_callback_error(self, error: BaseException, callback: Callback) -> None:
         self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
 
 
@@ -245,3 +249,9 @@ def _call_now(callback: Callback) -> None:
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """A loop for a service: the quick one where the system has `epoll`, else asyncio's own."""
     return EventLoop() if hasattr(select, "epoll") else asyncio.new_event_loop()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, in the loop of the services."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)

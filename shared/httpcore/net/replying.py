@@ -87,7 +87,7 @@ class ReplySide(Transport):
         if response.status == 101 and isinstance(response, Upgrade):
             self._upgrade = response
             self._enter(State.HANDLING)
-            self.server.record(request, 101, 0, monotonic() - request.received_at)
+            self._record(request, 101, 0, monotonic())
             return
         self.finish(request, response.status, size)
 
@@ -175,7 +175,7 @@ class ReplySide(Transport):
         self._task = None
         self._deferred = None
         now = monotonic()
-        self.server.record(request, status, body_bytes, now - request.received_at)
+        self._record(request, status, body_bytes, now)
         if cut:
             self.abort()
         elif self.state is State.CLOSED:
@@ -185,6 +185,13 @@ class ReplySide(Transport):
         else:
             self.state = State.READING_HEAD
             self.deadline = now + self.limits.idle_timeout_s
+
+    def _record(self, request: Request, status: int, body_bytes: int, now: float) -> None:
+        """Whoever counts and logs hears of the reply; its failure is not the client's."""
+        try:
+            self.server.record(request, status, body_bytes, now - request.received_at)
+        except Exception:
+            logger.error("recording a reply failed (request %s)", request.id, exc_info=True)
 
     def _refuse(self, request: Request, error: ProtocolError) -> None:
         """Answers a broken rule and closes: after a framing error nothing on this connection can be trusted."""

@@ -14,6 +14,7 @@ from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request, Upgrade
 from shared.httpcore.net.admission import Admission, Episode
 from shared.httpcore.net.connection import Connection
+from shared.httpcore.net.handler_watch import HandlerWatch
 from shared.httpcore.net.host import OnResponse, OnSlowHandler
 from shared.httpcore.net.loop import turn_end_of
 from shared.httpcore.net.proxied_accept import HeaderWait
@@ -78,6 +79,7 @@ class Server:
         self._header_waits: set[HeaderWait] = set()
         self._bad_headers = Episode()
         self._out_of_resources = Episode()
+        self.handlers = HandlerWatch(self.loop, limits)
         self._admission = Admission(self.loop, limits, speaks_plainly=scheme == "http")
         self._id_prefix = os.urandom(6).hex()
         self._ids = itertools.count(1)
@@ -162,21 +164,34 @@ class Server:
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 sock, address = listener.accept()
+                self._take(sock, address[0].removeprefix("::ffff:"), address[1])
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
             except OSError as error:
                 self._on_accept_failed(listener, error)
                 break
-            sock.setblocking(False)
-            ip = address[0].removeprefix("::ffff:")
-            if self.expects_proxy_header is not None and self.expects_proxy_header(ip):
-                self._await_header(sock, ip, address[1])
-            elif self._admission.may_enter(ip):
-                self._open(sock, ip, address[1])
-            else:
-                self._admission.refuse(sock, self.next_request_id())
         if self._sweep_timer is None:
             self._start_sweeping()
+
+    def _take(self, sock: socket.socket, ip: str, port: int) -> None:
+        """An accepted connection begins. OSError when the system can't watch more files."""
+        sock.setblocking(False)
+        if self.expects_proxy_header is not None and self.expects_proxy_header(ip):
+            self._await_header(sock, ip, port)
+        else:
+            self._enter(sock, ip, port)
+
+    def _enter(self, sock: socket.socket, ip: str, port: int) -> None:
+        """The connection begins, when it is within the limits of its client, or is refused. OSError as in `_take`."""
+        if not self._admission.may_enter(ip):
+            self._admission.refuse(sock, self.next_request_id())
+            return
+        try:
+            self._open(sock, ip, port)
+        except OSError:
+            sock.close()
+            self._admission.leave(ip)
+            raise
 
     def _await_header(self, sock: socket.socket, ip: str, port: int) -> None:
         """A balancer's connection: within the limits is what its client has, which its header will tell."""
@@ -193,10 +208,7 @@ class Server:
             self._check_all_closed()
             return
         ip, port = (header.source.address, header.source.port) if header.source is not None else (wait.ip, wait.port)
-        if self._admission.may_enter(ip):
-            self._open(wait.sock, ip, port)
-        else:
-            self._admission.refuse(wait.sock, self.next_request_id())
+        self._enter(wait.sock, ip, port)
         if self._sweep_timer is None:
             self._start_sweeping()
 
@@ -217,7 +229,8 @@ class Server:
     # --- time-outs ---------------------------------------------------------------------------------------------
 
     def _start_sweeping(self) -> None:
-        if self._connections or self._admission.needs_sweeping or self._out_of_resources.is_on:
+        rooms = self._admission, self.handlers
+        if self._connections or self._out_of_resources.is_on or any(room.needs_sweeping for room in rooms):
             self._sweep_timer = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -231,8 +244,12 @@ class Server:
             else:
                 connection.rest()
         for connection in late:
-            connection.on_deadline()
+            try:
+                connection.on_deadline()
+            except Exception:
+                connection.crash()  # the others' time-outs are still to be kept
         self._admission.sweep(now)
+        self.handlers.sweep(now)
         self._bad_headers.end(now)
         if self._out_of_resources.end(now):
             logger.warning("accepting connections again")
@@ -278,6 +295,7 @@ class Server:
             await asyncio.wait(tasks, timeout=1.0)
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
+        self.handlers.close()
         return cut_count
 
     def _check_all_closed(self) -> None:

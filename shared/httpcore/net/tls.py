@@ -71,16 +71,23 @@ def make_server_context(certificates: Sequence[CertificateFiles]) -> ssl.SSLCont
     return contexts[0]
 
 
-def make_client_context(ca_file: Path | None = None) -> ssl.SSLContext:
+def make_client_context(
+    ca_file: Path | None = None, *, is_verified: bool = True, certificate: CertificateFiles | None = None
+) -> ssl.SSLContext:
     """What connects to servers, which must prove their name: to a CA of the file, None means to one of the system's.
 
-    CertificateError.
+    Not `is_verified`: whoever answers is believed. `certificate` is this side's own. CertificateError.
     """
     context = ssl.create_default_context()
     if ca_file is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _read_pem(ca_file, "CERTIFICATE")
         _load(ca_file, lambda: context.load_verify_locations(ca_file))
+    if not is_verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if certificate is not None:
+        _load_own(context, certificate)
     _prepare(context)
     return context
 
@@ -91,12 +98,16 @@ def _load_certificate(files: CertificateFiles) -> ssl.SSLContext:
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # each client knows best which is fast on its machine
     context.set_ciphers(CIPHERS)
     _limit_groups(context)
+    _load_own(context, files)
+    return context
+
+
+def _load_own(context: ssl.SSLContext, files: CertificateFiles) -> None:
     _read_pem(files.chain, "CERTIFICATE")
     key = _read_pem(files.key, "PRIVATE KEY")
     if "ENCRYPTED" in key:
         raise CertificateError(f"{files.key}: the key is encrypted; nobody is there to type its password")
     _load(files.chain, lambda: context.load_cert_chain(files.chain, files.key, password=""), files.key)
-    return context
 
 
 def _prepare(context: ssl.SSLContext) -> None:
@@ -241,6 +252,11 @@ class TlsSocket(socket.socket):
         if not data:
             raise ConnectionAbortedError("the other side ended the connection")
         self._arrived.write(data)
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """By whose rules TLS was agreed."""
+        return self._engine.context
 
     @property
     def has_unread(self) -> bool:

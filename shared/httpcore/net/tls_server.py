@@ -109,10 +109,10 @@ class Handshake:
         self._has_begun = False
         self._discarded_bytes = 0
         self._loop = server.loop
+        self._loop.add_reader(sock.fileno(), self._on_first_byte)
         self._timer: asyncio.TimerHandle | None = server.loop.call_later(
             server.limits.handshake_timeout_s, partial(self._fail, "it took too long")
         )
-        self._loop.add_reader(sock.fileno(), self._on_first_byte)
 
     def _on_first_byte(self) -> None:
         try:

@@ -4,15 +4,19 @@ Knows the states of a connection and the ways from one to another, nothing of re
 """
 
 import asyncio
+import logging
 import math
 import socket
 import struct
+from contextlib import suppress
 from enum import Enum
 
 from shared.httpcore.errors import ConnectionClosed
 from shared.httpcore.limits import Limits
 from shared.httpcore.net.output import Output
 from shared.httpcore.net.stream import RECV_BYTES
+
+logger = logging.getLogger("weaprous.http")
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
@@ -111,12 +115,15 @@ class Transport:
         except OSError:
             self.abort()
             return
-        if data:
-            self._on_data(data)
-        else:
-            self.has_ended = True
-            self._set_reading(False)
-            self._on_end()
+        try:
+            if data:
+                self._on_data(data)
+            else:
+                self.has_ended = True
+                self._set_reading(False)
+                self._on_end()
+        except Exception:
+            self.crash()
 
     def _set_reading(self, wanted: bool) -> None:
         if wanted is self._is_reading or (wanted and self.has_ended):
@@ -167,7 +174,10 @@ class Transport:
     def _linger(self) -> None:
         """No more requests; what is written goes out, then the connection ends."""
         self._enter(State.LINGERING)
-        self.set_deadline(self.limits.linger_timeout_s)
+        if self.write_deadline == math.inf:
+            self.set_deadline(self.limits.linger_timeout_s)
+        else:  # the client is still to read earlier replies
+            self.deadline = self.write_deadline
         self._set_reading(True)
 
     def _end_sending(self) -> None:
@@ -186,10 +196,16 @@ class Transport:
         if self._discarded_bytes > self.limits.max_lingering_bytes:
             self.close()
 
+    def crash(self) -> None:
+        """For exceptions that nobody foresaw: the log tells, and only this connection suffers."""
+        logger.error("a connection failed while %s", self.state.value, exc_info=True)
+        self.abort()
+
     def abort(self) -> None:
         """Closes by a reset, so that the client can tell that a reply is not whole."""
         if self.state is not State.CLOSED and self.state is not State.UPGRADED:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            with suppress(OSError):  # macOS refuses it once the other side has reset the connection
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             self.close()
 
     def close(self) -> None:

@@ -158,6 +158,31 @@ def test_retries_can_be_switched_off_and_bounded(start_proxy: StartProxy, three:
     assert bounded.output.count("an attempt failed") == 2
 
 
+def test_a_retry_budget_that_is_used_up_lets_requests_fail(
+    start_proxy: StartProxy, start_upstream: StartUpstream
+) -> None:
+    a, b = start_upstream(lambda talk: talk.reset(), name="a"), start_upstream(name="b")
+    proxy = start_proxy(pool_conf(a, b, more="ejection off; proxy_retry_budget 1% min=0;"))
+    assert sorted(served_by(proxy, 6)) == ["502"] * 3 + ["b"] * 3
+    [pool] = requests.get(proxy.url + "/_proxy/status", timeout=10).json()["pools"]
+    assert (pool["retry_budget"], pool["retries"]) == ({"percent": 1, "min_per_s": 0}, 0)
+    unbounded = start_proxy(pool_conf(a, b, more="ejection off; proxy_retry_budget off;"))
+    assert served_by(unbounded, 6) == ["b"] * 6
+
+
+def test_a_reply_that_does_not_come_in_time_is_asked_for_elsewhere(
+    start_proxy: StartProxy, start_upstream: StartUpstream
+) -> None:
+    def hang(talk: Talk) -> None:
+        talk.wait_end()
+
+    a, b = start_upstream(hang, name="a"), start_upstream(name="b")
+    proxy = start_proxy(pool_conf(a, b, more="ejection off;") + "proxy_read_timeout 300ms;")
+    assert served_by(proxy, 2) == ["b"] * 2
+    answers = [requests.post(proxy.url + "/w", data=b"once", timeout=10).status_code for _ in range(2)]
+    assert sorted(answers) == [200, 504]
+
+
 def test_a_connection_that_was_closed_while_idle_costs_no_request(
     start_proxy: StartProxy, three: list[Upstream]
 ) -> None:

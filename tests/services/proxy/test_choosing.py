@@ -1,5 +1,6 @@
 """A real proxy that chooses by key, cookie and limit, leaves out who fails its requests, and answers by itself."""
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -120,6 +121,34 @@ def test_when_its_upstream_is_gone_the_client_is_bound_to_another(
         assert second.json()["served_by"] != first
         assert second.headers["Set-Cookie"].startswith("route=")
         assert session.get(proxy.url + "/x", timeout=10).json()["served_by"] == second.json()["served_by"]
+
+
+def test_a_client_that_begins_with_a_websocket_is_bound_by_its_101(
+    start_proxy: StartProxy, three: list[Upstream]
+) -> None:
+    def switch(talk: Talk) -> None:
+        fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: own=1\r\nSec-WebSocket-Accept: x\r\n"
+        talk.send(f"HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n", talk.upstream.name)
+
+    for upstream in three:
+        upstream.by_path["/live"] = switch
+    proxy = start_proxy(pool_conf(*three, more="sticky cookie route;"))
+    head = (
+        b"GET /live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    )
+    for _ in range(2):  # so that being bound is no coincidence of their turns
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as sock, sock.makefile("rb") as reader:
+            sock.sendall(head + b"\r\n")
+            lines = [line.strip() for line in iter(reader.readline, b"\r\n")]
+            name = reader.read(1).decode()
+        assert lines[0] == b"HTTP/1.1 101 Switching Protocols"
+        assert b"Set-Cookie: own=1" in lines
+        [cookie] = [line.split(b"=", 1)[1].split(b";")[0] for line in lines if line.startswith(b"Set-Cookie: route=")]
+        assert set(served_by(proxy, 4, cookies={"route": cookie.decode()})) == {name}
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as sock:
+        sock.sendall(head + b"Cookie: route=%b\r\n\r\n" % cookie)
+        assert b"route=" not in sock.recv(65536), "who is bound already is told nothing"
 
 
 # --- reports -------------------------------------------------------------------------------------------------

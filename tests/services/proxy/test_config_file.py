@@ -14,10 +14,12 @@ from services.proxy.config_values import (
     HealthKind,
     PolicyName,
     QueueConfig,
+    RetryBudgetConfig,
     RetryCause,
     ServerConfig,
     StickyConfig,
 )
+from services.proxy.routing import Route, RouteTable
 
 
 def mistakes_of(text: str) -> list[str]:
@@ -127,6 +129,19 @@ def test_policies_in_our_words_and_in_nginx_s(words: str, policy: PolicyName) ->
 
 def test_ejection_can_be_switched_off() -> None:
     assert only_pool("host * { proxy_pass http://a:1; ejection off; }").ejection == EjectionConfig(fails=0)
+
+
+@pytest.mark.parametrize(
+    ("word", "budget"),
+    [
+        ("", RetryBudgetConfig(20, 10)),
+        ("proxy_retry_budget 50%;", RetryBudgetConfig(50, 10)),
+        ("proxy_retry_budget 5% min=0;", RetryBudgetConfig(5, 0)),
+        ("proxy_retry_budget off;", None),
+    ],
+)
+def test_retry_budgets(word: str, budget: RetryBudgetConfig | None) -> None:
+    assert only_pool(f"host * {{ proxy_pass http://a:1; {word} }}").retry_budget == budget
 
 
 @pytest.mark.parametrize(
@@ -241,6 +256,15 @@ def test_the_files_that_come_with_the_proxy_are_right(name: str) -> None:
     assert config.hosts[0].names == ("*",)
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "//metrics", "/%6detrics", "/x/../healthz"])
+def test_what_a_replica_tells_of_itself_is_not_for_those_outside(path: str) -> None:
+    table = RouteTable(load_config(Path("services/proxy/compose.conf")))
+    route = table.find("localhost:8080", path)
+    assert isinstance(route, Route)
+    assert route.location.answer is not None
+    assert route.location.answer.status == 404
+
+
 def test_the_tour_in_the_default_file_is_right() -> None:
     text = Path("services/proxy/proxy.conf").read_text()
     tour = [line[2:] for line in text.partition("A short tour.")[2].splitlines() if line.startswith("# ")]
@@ -283,7 +307,6 @@ MISTAKES = [
             'ip-hash (did you mean "round-robin"?)'
         ],
     ),
-    ("host a { proxy_pass https://b:1; }", ["1:21: https:// upstreams are not supported, expected http://"]),
     ("host a { proxy_pass b:1; }", ["1:21: expected http://HOST:PORT, http://HOST:PORT/path/ or http://POOL"]),
     (
         "host a { proxy_pass http://u:secret@b:x; }",
@@ -373,6 +396,19 @@ MISTAKES = [
         ['1:20: got "5x", expected a time over zero and up to a year, such as 500ms, 5s or 1m30s'],
     ),
     ("client_max_body_size 1t;" + OK, ['1:22: got "1t", expected a size in bytes, such as 1024, 64k, 10m or 1g']),
+    (
+        "pool p { server a:1; proxy_retry_budget 20; }" + OK,
+        ['1:41: got "20", expected a share of the requests such as 20%, or off'],
+    ),
+    (
+        "pool p { server a:1; proxy_retry_budget 101%; }" + OK,
+        ['1:41: got "101", expected a whole number from 1 to 100'],
+    ),
+    (
+        "pool p { server a:1; proxy_retry_budget 5% mn=1; }" + OK,
+        ['1:44: got "mn=1", expected one of min= (did you mean "min"?)'],
+    ),
+    ("pool p { server a:1; proxy_retry_budget off min=1; }" + OK, ['1:45: "off" stands alone']),
     ("proxy_next_upstream off error;" + OK, ['1:21: "off" stands alone']),
     ("proxy_set_header X $remote_adr;" + OK, ['1:20: there is no variable $remote_adr (did you mean "$remote_addr"?)']),
     ("proxy_set_header X 5$;" + OK, None),
@@ -466,6 +502,7 @@ def test_a_password_never_shows_in_a_message() -> None:
         "http://u:secret@b:x",
         "http://u:secret@p",
         "https://u:secret@b",
+        "https://u:secret@b:x",
         "http://u:secret@b:1/ä",
         "ftp://u:secret@b",
     ):

@@ -23,18 +23,18 @@ def test_a_resolved_name_is_all_its_addresses_and_another_name_is_one_upstream()
     answers = {"backend": ("10.0.0.1", "10.0.0.2")}
     assert members_of(pool, answers) == (
         {
-            Address("10.0.0.1", 8000): Member(2),
-            Address("10.0.0.2", 8000): Member(2),
-            Address("other", 80): Member(),
+            Address("10.0.0.1", 8000): Member(2, tls_name="backend"),
+            Address("10.0.0.2", 8000): Member(2, tls_name="backend"),
+            Address("other", 80): Member(tls_name="other"),
         },
         True,
     )
-    assert members_of(pool, {}) == ({Address("other", 80): Member()}, False)
+    assert members_of(pool, {}) == ({Address("other", 80): Member(tls_name="other")}, False)
 
 
 def test_an_address_listed_twice_has_both_weights() -> None:
     pool = pool_with("server backend:80 resolve; server 10.0.0.1:80 weight=3;")
-    assert members_of(pool, {"backend": ("10.0.0.1",)})[0] == {Address("10.0.0.1", 80): Member(4)}
+    assert members_of(pool, {"backend": ("10.0.0.1",)})[0] == {Address("10.0.0.1", 80): Member(4, tls_name="10.0.0.1")}
 
 
 @pytest.mark.parametrize(

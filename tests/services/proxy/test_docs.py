@@ -21,6 +21,7 @@ from services.proxy.config_values import EjectionConfig, PolicyName, RetryCause
 from services.proxy.retries import ALL_BUSY, NO_UPSTREAM, WAITED_IN_VAIN, FailureKind
 from services.proxy.rewriting import OWN_FIELDS
 from services.proxy.templates import VARIABLES
+from tests.certificates import LocalCa
 
 TEXT = Path("docs/proxy-conf.md").read_text(encoding="utf-8")
 
@@ -88,10 +89,16 @@ EXAMPLES = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_each_example_is_right_and_nothing_about_it_is_odd(example: str) -> None:
-    """A pool alone is completed by a host that passes to it."""
+def test_each_example_is_right_and_nothing_about_it_is_odd(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool alone is completed by a host that passes to it. The certificates that examples name are there."""
+    if "ca.pem" in example:
+        ca = LocalCa(tmp_path)
+        ca.issue("proxy.example", file="proxy.pem")
+        monkeypatch.chdir(tmp_path)
     text = example if "host " in example else example + 'host "*" { proxy_pass http://app; }'
-    if "proxy_pass http://app" not in text:
+    if "://app" not in text:
         text = re.sub(r"pool app \{.*", r'\g<0>\nhost "p.example" { proxy_pass http://app; }', text)
     assert parse_config(text).warnings == ()
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from services.proxy.config_values import HealthCheckConfig, HealthKind, PoolConfig
+from services.proxy.dialing import TlsTarget
 from services.proxy.health import HealthChecks, probe
 from services.proxy.upstreams import Address, Member, Pool, State
 from tests.services.proxy.upstream_servers import Reply, Talk, Upstream
@@ -70,8 +71,10 @@ class FakeProbe:
         self.failing: set[Address] = set()
         self.asked: list[Address] = []
 
-    async def __call__(self, address: Address, _: HealthCheckConfig, preface: bytes) -> str | None:
-        assert preface == b""
+    async def __call__(
+        self, address: Address, _: HealthCheckConfig, preface: bytes, tls: TlsTarget | None
+    ) -> str | None:
+        assert (preface, tls) == (b"", None)
         self.asked.append(address)
         return "no" if address in self.failing else None
 

@@ -4,12 +4,9 @@ import itertools
 
 import pytest
 
-from services.proxy.config_values import RetryCause
+from services.proxy.config_values import ForwardSettings, RetryBudgetConfig, RetryCause
 from services.proxy.retries import (
-    BUDGET_FLOOR,
-    BUDGET_FLOOR_PER_S,
     BUDGET_MAX,
-    BUDGET_SHARE,
     Delivery,
     Failure,
     FailureKind,
@@ -20,7 +17,9 @@ from services.proxy.retries import (
     outcome_of,
 )
 
-DEFAULT = frozenset({RetryCause.ERROR})
+DEFAULT = ForwardSettings().retry_on
+ERROR = frozenset({RetryCause.ERROR})
+USUAL = RetryBudgetConfig()
 OFF: frozenset[RetryCause] = frozenset()
 GET = Resending("GET", is_body_at_hand=True, has_body=False)
 POST = Resending("POST", is_body_at_hand=True, has_body=True)
@@ -36,9 +35,17 @@ def closed(*, stale: bool = False, delivery: Delivery = Delivery.UNKNOWN, begun:
 REFUSED = Failure(FailureKind.CONNECT_FAILED, "")
 LATE = Failure(FailureKind.REPLY_TIMED_OUT, "")
 
+NOTHING_SENT = (
+    FailureKind.CONNECT_FAILED,
+    FailureKind.CONNECT_TIMED_OUT,
+    FailureKind.TLS_FAILED,
+    FailureKind.BAD_CERTIFICATE,
+)
+
 CASES = [
     ("a refused connection is tried elsewhere, whatever the method", REFUSED, POST, DEFAULT, True),
     ("so is one that took too long", Failure(FailureKind.CONNECT_TIMED_OUT, ""), POST, DEFAULT, True),
+    ("or that did not prove itself", Failure(FailureKind.BAD_CERTIFICATE, ""), POST, DEFAULT, True),
     ("unless told not to", REFUSED, GET, OFF, False),
     ("a connection that broke: idempotent methods", closed(), GET, DEFAULT, True),
     ("with a body that is at hand", closed(), PUT, DEFAULT, True),
@@ -59,9 +66,9 @@ CASES = [
     ("not when something did", closed(stale=True, delivery=Delivery.SOME), EMPTY_POST, DEFAULT, False),
     ("where the system can't tell: without a body", closed(stale=True), EMPTY_POST, DEFAULT, True),
     ("not with one", closed(stale=True), POST, DEFAULT, False),
-    ("too late a reply is an answer", LATE, GET, DEFAULT, False),
-    ("unless told so", LATE, GET, DEFAULT | {RetryCause.TIMEOUT}, True),
-    ("for idempotent methods", LATE, POST, DEFAULT | {RetryCause.TIMEOUT}, False),
+    ("too late a reply: idempotent methods", LATE, GET, DEFAULT, True),
+    ("and no others", LATE, POST, DEFAULT, False),
+    ("nor where only errors count", LATE, GET, ERROR, False),
 ]
 
 
@@ -80,7 +87,7 @@ def test_what_may_have_been_executed_is_never_repeated_unless_idempotent_or_told
     ):
         failure = Failure(kind, "", stale, delivery=delivery)
         may = may_retry(failure, Resending("POST", True, has_body), frozenset({RetryCause.ERROR, RetryCause.TIMEOUT}))
-        if kind not in (FailureKind.CONNECT_FAILED, FailureKind.CONNECT_TIMED_OUT):
+        if kind not in NOTHING_SENT:
             assert may is (
                 stale and not has_body and delivery is Delivery.UNKNOWN and kind is not FailureKind.BAD_REPLY
             )
@@ -90,6 +97,8 @@ def test_what_may_have_been_executed_is_never_repeated_unless_idempotent_or_told
     ("kind", "status"),
     [
         (FailureKind.CONNECT_FAILED, 502),
+        (FailureKind.TLS_FAILED, 502),
+        (FailureKind.BAD_CERTIFICATE, 502),
         (FailureKind.CLOSED, 502),
         (FailureKind.BAD_REPLY, 502),
         (FailureKind.CONNECT_TIMED_OUT, 504),
@@ -113,32 +122,40 @@ def test_a_stale_connection_is_no_try() -> None:
 
 def test_with_little_traffic_the_floor_allows_some_and_refills_slowly() -> None:
     budget = RetryBudget(0, 0.0)
-    allowed = sum(budget.withdraw(0, 0.0) for _ in range(1000))
-    assert allowed == BUDGET_FLOOR
-    assert not budget.withdraw(0, 0.5 / BUDGET_FLOOR_PER_S)
-    assert budget.withdraw(0, 1.5 / BUDGET_FLOOR_PER_S)
-    assert sum(budget.withdraw(0, 1e6) for _ in range(1000)) == BUDGET_FLOOR, "no more is saved up by waiting"
+    allowed = sum(budget.withdraw(USUAL, 0, 0.0) for _ in range(1000))
+    assert allowed == 100
+    assert not budget.withdraw(USUAL, 0, 0.05)
+    assert budget.withdraw(USUAL, 0, 0.15)
+    assert sum(budget.withdraw(USUAL, 0, 1e6) for _ in range(1000)) == 100, "no more is saved up by waiting"
 
 
 def test_with_much_traffic_a_share_of_it_may_be_sent_again() -> None:
     budget = RetryBudget(0, 0.0)
-    while budget.withdraw(0, 0.0):
+    while budget.withdraw(USUAL, 0, 0.0):
         pass
-    assert sum(budget.withdraw(1000, 0.0) for _ in range(1000)) == 1000 * BUDGET_SHARE
-    assert sum(budget.withdraw(10**9, 0.0) for _ in range(10_000)) == BUDGET_MAX
+    assert sum(budget.withdraw(USUAL, 1000, 0.0) for _ in range(1000)) == 200
+    assert sum(budget.withdraw(USUAL, 10**9, 0.0) for _ in range(10_000)) == BUDGET_MAX
+
+
+def test_share_and_minimum_are_as_configured_and_may_change() -> None:
+    budget, strict, loose = RetryBudget(0, 0.0), RetryBudgetConfig(5, 0), RetryBudgetConfig(100, 500)
+    assert not budget.withdraw(strict, 19, 0.0)
+    assert budget.withdraw(strict, 20, 1e6)
+    assert not budget.withdraw(strict, 20, 2e6), "without a minimum waiting gives nothing"
+    assert sum(budget.withdraw(loose, 20, 3e6) for _ in range(10_000)) == 5000, "the minimum of ten seconds"
 
 
 def test_an_outage_under_load_multiplies_requests_by_no_more_than_the_share() -> None:
     budget, requests, again = RetryBudget(0, 0.0), 0, 0
     for tick in range(60_000):  # a minute of 1,000 requests a second that all fail
         requests += 1
-        if budget.withdraw(requests, tick / 1000):
+        if budget.withdraw(USUAL, requests, tick / 1000):
             again += 1
             requests += 1
-    assert again < 0.3 * 60_000 + BUDGET_FLOOR
+    assert again < 0.3 * 60_000 + 100
 
 
 def test_members_that_leave_with_their_counts_take_nothing_away() -> None:
     budget = RetryBudget(1000, 0.0)
-    assert budget.withdraw(10, 0.0)
-    assert budget.withdraw(20, 0.0)
+    assert budget.withdraw(USUAL, 10, 0.0)
+    assert budget.withdraw(USUAL, 20, 0.0)

@@ -3,7 +3,14 @@
 import pytest
 
 from services.proxy.field_lines import field_pairs
-from services.proxy.rewriting import HeaderPlan, make_header_plan, request_head, wants_tunnel
+from services.proxy.rewriting import (
+    MAX_KEPT_CLIENTS,
+    MAX_KEPT_HOST_BYTES,
+    HeaderPlan,
+    make_header_plan,
+    request_head,
+    wants_tunnel,
+)
 from services.proxy.templates import parse_template
 from shared.httpcore.limits import DEFAULT_LIMITS
 from shared.httpcore.message import Request
@@ -145,6 +152,31 @@ def test_what_was_made_of_fields_is_not_taken_for_another_place_or_upstream() ->
     with_credentials = fields_of(request_head(request, "/", "10.0.0.1:80", kept, "Basic own"))
     assert ("Authorization", "Basic own") in with_credentials
     assert "Authorization" not in dict(fields_of(request_head(request, "/", "10.0.0.1:80", kept, None)))
+
+
+def test_what_is_said_of_one_client_or_host_is_not_said_of_another() -> None:
+    plan = plan_of(**{"X-Own": "$remote_addr $http_host", "X-Cookie": "$cookie_a"})
+    for _ in range(2):
+        for ip, host, cookie in (
+            ("1.1.1.1", "a", "1"),
+            ("2.2.2.2", "a", "2"),
+            ("2.2.2.2", "A", "3"),
+            ("1.1.1.1", "b", "4"),
+        ):
+            request = request_of(f"Cookie: a={cookie}", host=host)
+            request.remote_ip = ip
+            got = dict(fields_of(request_head(request, "/", "u", plan, None)))
+            assert (got["Host"], got["X-Forwarded-For"], got["X-Real-IP"]) == (host, ip, ip)
+            assert (got["X-Own"], got["X-Cookie"]) == (f"{ip} {host}", cookie)
+
+
+def test_the_memory_of_clients_is_bounded() -> None:
+    plan = make_header_plan()
+    for number in range(MAX_KEPT_CLIENTS + 10):
+        request_head(request_of(host=f"h{number}"), "/", "u", plan, None)
+    assert len(plan.standing_lines) <= MAX_KEPT_CLIENTS
+    request_head(request_of(host="h" * (MAX_KEPT_HOST_BYTES + 1)), "/", "u", plan, None)
+    assert max(len(key[3]) for key in plan.standing_lines) <= MAX_KEPT_HOST_BYTES
 
 
 def test_what_varies_is_new_for_each_request_with_the_same_fields() -> None:

@@ -164,3 +164,18 @@ def test_five_hundred_hosts_are_found_by_one_look() -> None:
     decision = table.find("h499.example", "/")
     assert isinstance(decision, Route)
     assert decision.location.pool == "h499.example/"
+
+
+@given(st.sets(st.text(alphabet="/ab-", max_size=5), max_size=12), st.text(alphabet="/ab-", max_size=8))
+def test_the_location_is_the_longest_that_the_path_begins_with(tails: set[str], tail: str) -> None:
+    prefixes = {"/" + each for each in tails}
+    blocks = (f'location "{prefix}" {{ proxy_pass http://b:1; }}' for prefix in prefixes)
+    table = RouteTable(parse_config(f"host a {{ {' '.join(blocks)} }}")) if prefixes else None
+    path = normalize_path("/" + tail)
+    longest = max((prefix for prefix in prefixes if path.startswith(prefix)), key=len, default=None)
+    found = table.find("a", path) if table is not None else NoRoute(is_host_known=True)
+    if isinstance(found, SlashRedirect):
+        assert found.location == path + "/"
+        assert path + "/" in prefixes
+    else:
+        assert (found.location.prefix if isinstance(found, Route) else None) == longest

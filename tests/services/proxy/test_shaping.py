@@ -495,6 +495,7 @@ def test_a_trace_goes_on_under_a_parent_of_our_own(shaped: Site) -> None:
     assert (version, trace, flags) == ("00", PARENT.split("-")[1], "01")
     assert parent != PARENT.split("-")[2]
     assert got["tracestate"] == "a=1"
+    wait_until(lambda: f"trace_id={trace} span_id={parent}" in shaped.proxy.output, why="the log names the span")
     again = fields_at(shaped.url + "/t", traceparent=PARENT, tracestate="a=1")
     assert again["traceparent"] != got["traceparent"]
 

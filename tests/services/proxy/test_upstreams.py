@@ -224,6 +224,14 @@ def end(pool: Pool, upstream: Upstream, now: float) -> None:
     pool.note_ended(upstream, now)
 
 
+def begin_trial(pool: Pool) -> None:
+    """A was left out, its time is over, and the request is under way that will show whether it is well."""
+    break_(pool, A)
+    pool.tick(11.0)
+    while begin(pool) is not at(pool, A):
+        pass
+
+
 def test_one_whose_requests_fail_in_a_row_is_left_out_for_a_time() -> None:
     pool, events = make_ejecting_pool(A, B)
     break_(pool, A)
@@ -250,10 +258,7 @@ def test_a_trial_is_one_request_at_a_time_and_a_reply_ends_it_well() -> None:
 
 def test_a_trial_that_nobody_finished_is_free_for_the_next() -> None:
     pool, _ = make_ejecting_pool(A, B)
-    break_(pool, A)
-    pool.tick(11.0)
-    while begin(pool) is not at(pool, A):
-        pass
+    begin_trial(pool)
     assert at(pool, A) not in pool.candidates()
     end(pool, at(pool, A), 12.0)  # its client left
     assert at(pool, A) in pool.candidates()
@@ -264,10 +269,7 @@ def test_a_trial_that_nobody_finished_is_free_for_the_next() -> None:
 
 def test_a_trial_that_fails_leaves_it_out_for_twice_as_long() -> None:
     pool, events = make_ejecting_pool(A, B)
-    break_(pool, A)
-    pool.tick(11.0)
-    while begin(pool) is not at(pool, A):
-        pass
+    begin_trial(pool)
     break_(pool, A, 1, now=11.5)
     assert at(pool, A).state is State.EJECTED
     assert at(pool, A).ejections == {"failures": 1, "trial": 1}
@@ -294,10 +296,7 @@ def test_a_request_from_before_the_trial_that_fails_late_says_nothing_about_it()
 
 def test_a_trial_that_never_ends_gives_way_to_another_after_a_time() -> None:
     pool, _ = make_ejecting_pool(A, B)
-    break_(pool, A)
-    pool.tick(11.0)
-    while begin(pool) is not at(pool, A):
-        pass
+    begin_trial(pool)
     pool.tick(12.0)
     pool.tick(21.9)
     assert at(pool, A) not in pool.candidates()

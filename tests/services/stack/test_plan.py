@@ -88,6 +88,8 @@ def test_proxy_conf_has_one_pool_of_all_backends() -> None:
         "}\n"
         'host "localhost" {\n'
         "    proxy_pass http://backends;\n"
+        "    location = /healthz { return 404; }  # a backend's own figures are for this machine alone\n"
+        "    location = /metrics { return 404; }\n"
         "}\n"
     )
 

@@ -20,6 +20,7 @@ class LoggedRequest:
     method: str = "GET"
     target: str = "/tracker/peers?role=p2p"
     remote_ip: str = "127.0.0.1"
+    trace: tuple[str, str] | None = None
 
 
 class Lines:
@@ -47,6 +48,14 @@ def test_a_text_line_tells_request_and_reply():
         "2023-11-14T22:13:20.500Z INFO    tracker access method=GET target=/tracker/peers?role=p2p status=200"
         " bytes=13 duration_ms=0.400 remote=127.0.0.1 request_id=752aa5918eec-2\n"
     )
+
+
+def test_a_line_of_a_traced_request_has_the_ids_that_tracing_tools_look_for():
+    traced = LoggedRequest(trace=("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"))
+    ids = "trace_id=4bf92f3577b34da6a3ce929d0e0e4736 span_id=00f067aa0ba902b7"
+    assert line_of("text", traced) == line_of("text", LoggedRequest()).replace("\n", f" {ids}\n")
+    told = json.loads(line_of("json", traced))
+    assert (told["trace_id"], told["span_id"]) == traced.trace
 
 
 def test_a_json_line_is_one_object_with_the_same_values():

@@ -11,7 +11,8 @@ from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade
 from shared.httpcore.routing import Router
 from shared.runtime.errors import StartupError
 from shared.runtime.keys import load_key
-from shared.runtime.lifecycle import Lifecycle, run_service
+from shared.runtime.lifecycle import Lifecycle
+from shared.runtime.service_process import run_service
 from shared.runtime.settings import (
     CommonSettings,
     exit_on_settings_error,

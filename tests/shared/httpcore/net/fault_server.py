@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 from shared.httpcore.limits import Limits
 from shared.httpcore.message import Request, Response, StreamingResponse
+from shared.httpcore.net.loop import run
 from shared.httpcore.net.server import Server, bind_listener
 from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade
 from shared.httpcore.routing import Router
@@ -104,7 +105,7 @@ def main(words: list[str]) -> None:
         name: float(value) if "." in value else int(value) for name, _, value in (w.partition("=") for w in words)
     }
     try:
-        asyncio.run(serve(Limits(**values)))  # type: ignore[arg-type]
+        run(serve(Limits(**values)))  # type: ignore[arg-type]
     finally:
         os._exit(0)  # threads that hang
 

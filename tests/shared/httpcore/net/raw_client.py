@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.httpcore.framing import response_body_decoder
 from shared.httpcore.headers import Headers
 from shared.httpcore.limits import Limits
-from shared.httpcore.parsing import parse_response_head
+from shared.httpcore.reply_parsing import parse_response_head
 
 ROOMY = Limits(max_head_bytes=1_000_000)
 

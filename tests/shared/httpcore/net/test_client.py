@@ -37,6 +37,7 @@ async def exchange(connection: ClientConnection, method: str = "GET") -> tuple[i
 
 # name, what the server sends, the method, status and body, whether the connection can be used again
 OK = b"HTTP/1.1 200 OK\r\n"
+OK_CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 REPLIES: list[tuple[str, bytes, str, tuple[int, bytes], bool]] = [
     ("a length", OK + b"Content-Length: 5\r\n\r\nhello", "GET", (200, b"hello"), True),
     ("nothing", OK + b"Content-Length: 0\r\n\r\n", "GET", (200, b""), True),
@@ -52,6 +53,12 @@ REPLIES: list[tuple[str, bytes, str, tuple[int, bytes], bool]] = [
      (200, b"x"), True),
     ("bytes after the reply", OK + b"Content-Length: 1\r\n\r\nxHTTP/1.1 200", "GET", (200, b"x"), False),
     ("bytes after a bodiless reply", b"HTTP/1.1 204 x\r\n\r\nx", "GET", (204, b""), False),
+    ("204 that announces a body, which may yet come", b"HTTP/1.1 204 x\r\nContent-Length: 5\r\n\r\n", "GET",
+     (204, b""), False),
+    ("204 that announces chunks", b"HTTP/1.1 204 x\r\nTransfer-Encoding: chunked\r\n\r\n", "GET", (204, b""), False),
+    ("204 with a length of nothing", b"HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n", "GET", (204, b""), True),
+    ("304 with a body", b"HTTP/1.1 304 x\r\nContent-Length: 5\r\n\r\nhello", "GET", (304, b""), False),
+    ("chunks to HEAD", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HEAD", (200, b""), False),
     ("a body to HEAD", OK + b"Content-Length: 5\r\n\r\nhello", "HEAD", (200, b""), False),
 ]  # fmt: skip
 
@@ -116,20 +123,32 @@ BAD_REPLIES = [
     ("obs-fold", b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n"),
     ("a bad chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n"),
     ("a chunk that is too long", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nhello\r\n0\r\n\r\n"),
+    ("a chunk extension with LF", OK_CHUNKED + b"5;\nx\r\nhello\r\n0\r\n\r\n"),
+    ("a chunk extension with CR", OK_CHUNKED + b"5;\rx\r\nhello\r\n0\r\n\r\n"),
+    ("a chunk size ended by LF", OK_CHUNKED + b"5\nhello\r\n0\r\n\r\n"),
+    ("chunk data ended by LF", OK_CHUNKED + b"5\r\nhello\n0\r\n\r\n"),
+    ("a chunk size with 0x", OK_CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n"),
+    ("a chunk size with a sign", OK_CHUNKED + b"+5\r\nhello\r\n0\r\n\r\n"),
+    ("a chunk size of 16 digits", OK_CHUNKED + b"0000000000000005\r\nhello\r\n0\r\n\r\n"),
+    ("a folded trailer", OK_CHUNKED + b"0\r\nA: b\r\n c\r\n\r\n"),
+    ("100 that announces a body", b"HTTP/1.1 100 x\r\nContent-Length: 5\r\n\r\nhello" + OK + b"\r\n"),
+    ("interim replies without end", b"HTTP/1.1 103 x\r\n\r\n" * 100 + OK + b"Content-Length: 0\r\n\r\n"),
     ("a head without an end", b"HTTP/1.1 200 OK\r\nA: " + b"b" * 1000),
     ("a line without an end", b"HTTP/1.1 200 " + b"b" * 10_000),
 ]
 
 
 @pytest.mark.parametrize("wire", [case[1] for case in BAD_REPLIES], ids=[case[0] for case in BAD_REPLIES])
-def test_a_reply_that_breaks_the_rules_is_a_bad_gateway(wire: bytes) -> None:
+def test_a_reply_that_breaks_the_rules_is_a_bad_gateway_at_any_cut_whatever_follows(wire: bytes) -> None:
     async def test(connection: ClientConnection, stream: ScriptedStream) -> None:
         with pytest.raises(ProtocolError) as refused:
             await exchange(connection)
         assert refused.value.status == 502
         assert not connection.can_be_reused
 
-    run(test, wire)
+    for pieces in every_split(wire) if len(wire) < 500 else [(wire,)]:
+        run(test, *pieces)
+    run(test, wire + OK + b"Content-Length: 0\r\n\r\n")
 
 
 def test_a_reply_over_the_callers_limit_is_refused() -> None:

@@ -290,6 +290,35 @@ def test_handlers_that_hang_hold_up_nobody_else(tmp_path: Path) -> None:
     assert "ERROR" not in run(tmp_path, story)
 
 
+def test_handlers_that_hang_are_named_once_and_who_gets_no_thread_is_told(tmp_path: Path) -> None:
+    """Even when every thread hangs, all that needs none is served."""
+
+    async def story(server: FaultServer) -> None:
+        clients = [await connect(server) for _ in range(20)]
+        for index, client in enumerate(clients[:15]):
+            await client.send(get(("/blocking-hang", "/hang", "/hang-if-wanted")[index % 3]))
+        await server.until(lambda about: about["tasks"] == 1 + 15)
+        for client in clients[15:]:
+            await client.send(get("/slow"))
+        refused = await asyncio.gather(*(client.reply() for client in clients[15:]))
+        assert [(reply.status, reply.headers.get("retry-after")) for reply in refused] == [(503, "1")] * 5
+        for path in ("/", "/stream", "/"):
+            assert await server.ask(path)
+        async with asyncio.timeout(20):
+            while server.log.count("has not returned") < 2:
+                await asyncio.sleep(0.05)
+        for client in clients:
+            client.writer.close()
+
+    limits = ("max_blocking_handlers=5", "handler_patience_s=0.2", "thread_timeout_s=1.0")
+    log = run(tmp_path, story, *limits)
+    errors = sorted(line.partition("weaprous.http ")[2] for line in log.splitlines() if "ERROR" in line)
+    assert len(errors) == 3, log
+    assert errors[0] == "all 5 threads of blocking handlers are taken; who waits longer than 1 s for one gets 503"
+    for name, line in zip(("blocking_hang", "hang"), errors[1:], strict=True):
+        assert re.fullmatch(rf"fault_router\.<locals>\.{name} has not returned for 0.2 s \(request \S+\).*", line)
+
+
 def test_handlers_that_raise_are_answered_with_500_logged_and_forgotten(tmp_path: Path) -> None:
     async def story(server: FaultServer) -> None:
         async with raw_client(server.port) as client:

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from shared.httpcore.message import Request, Response, StreamingResponse
+from shared.httpcore.net.connection import Connection
 from shared.httpcore.routing import Router
 from tests.shared.httpcore.net.exchanges import GET, get, make_router, post, post_chunked, run
 from tests.shared.httpcore.net.raw_client import RawClient, raw_client
@@ -23,6 +24,9 @@ EXCHANGES: list[tuple[str, bytes, list[tuple[int, bytes | None]], bool]] = [
     ("a request", GET, [(200, b"hello")], False),
     ("two requests", GET + GET, [(200, b"hello"), (200, b"hello")], False),
     ("an empty line before a request", b"\r\n" + GET + b"\r\n" + GET, [(200, b"hello"), (200, b"hello")], False),
+    ("empty lines before a request", b"\r\n" * 3 + GET + b"\r\n\r\n" + GET, [(200, b"hello")] * 2, False),
+    ("CONNECT of a path", get("/").replace(b"GET", b"CONNECT") + GET, [(501, None)], True),
+    ("CONNECT of a path after a GET", GET + GET.replace(b"GET", b"CONNECT") + GET, [(200, None), (501, None)], True),
     ("close", get("/", "Connection: close"), [(200, b"hello")], True),
     ("nothing is answered after close", get("/", "Connection: close") + GET, [(200, b"hello")], True),
     ("HTTP/1.0", get(version="1.0"), [(200, b"hello")], True),
@@ -266,6 +270,69 @@ def test_a_handler_that_returns_no_response_is_500() -> None:
         assert [reply.status for reply in await client.replies(["GET"] * 2)] == [500, 500]
 
     run(test, router)
+
+
+def test_a_plain_handler_that_raises_a_stray_cancellation_is_500_and_ends_no_server() -> None:
+    router = Router()
+
+    @router.get("/")
+    def cancelled(request: Request) -> Response:
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        future.cancel()
+        return future.result()
+
+    async def test(client: RawClient, running: Serving) -> None:
+        await client.send(GET, GET)
+        assert [reply.status for reply in await client.replies(["GET"] * 2)] == [500, 500]
+
+    run(test, router)
+
+
+def test_a_failure_of_the_one_who_counts_replies_is_logged_and_not_the_client_s(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        running.server.record = fail
+        for wire in (GET, post("/async-echo", b"hello"), get("/stream"), GET + GET):
+            await client.send(wire)
+            assert (await client.reply()).status == 200
+        assert (await client.reply()).body == b"hello"
+
+    run(test)
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == ["recording a reply failed"] * 5
+
+
+def test_a_connection_that_fails_in_an_unforeseen_way_ends_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Whether its callback, its time-out or its turn to go on fails: it is cut, and the log tells once."""
+
+    async def test(client: RawClient, running: Serving) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("on purpose")
+
+        for broken in ("_take_requests", "on_deadline", "_on_all_sent"):
+            async with raw_client(running.port) as other:
+                await other.send(GET)
+                await other.reply()
+                port = other.writer.get_extra_info("sockname")[1]
+                (connection,) = (each for each in running.server._connections if each.remote_port == port)
+                connection.__class__ = type("Failing", (Connection,), {broken: fail, "__slots__": ()})
+                if broken == "on_deadline":
+                    connection.deadline = 0.0
+                    running.server._sweep()
+                else:
+                    await other.send(get("/", "Connection: close"))
+                with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                    await other.replies(["GET"] * 2)  # of which the first may have been sent before
+            await until(lambda: running.server.connection_count == 1)
+        assert running.server._sweep_timer is not None, "time-outs are still looked after"
+        await client.send(GET)
+        assert (await client.reply()).status == 200
+
+    run(test)
+    assert [record.getMessage().partition(" while")[0] for record in caplog.records] == ["a connection failed"] * 3
 
 
 def test_every_reply_is_reported_once_with_its_size() -> None:

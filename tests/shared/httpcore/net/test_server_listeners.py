@@ -1,6 +1,9 @@
 """Listeners, and many connections at once."""
 
 import asyncio
+import errno
+import os
+import socket
 
 import pytest
 
@@ -75,3 +78,30 @@ def test_many_connections_at_once_are_all_served() -> None:
         await until(lambda: running.server.connection_count <= 1)
 
     run(test)
+
+
+def test_a_system_that_watches_no_more_files_costs_the_newcomer_and_a_pause(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        loop = asyncio.get_running_loop()
+        await until(lambda: running.server.connection_count == 1)
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with socket.create_connection(("127.0.0.1", running.port)) as newcomer:
+            with monkeypatch.context() as patch:
+                patch.setattr(loop, "add_reader", refuse)
+                running.server._on_acceptable(running.server._listeners[0])
+            newcomer.setblocking(False)
+            assert await loop.sock_recv(newcomer, 1) == b""
+        assert running.server.connection_count == 1
+        async with raw_client(running.port) as other:
+            await other.send(GET)
+            assert (await other.reply()).status == 200
+
+    run(test)
+    assert [record.getMessage() for record in caplog.records] == [
+        "can't accept connections: No space left on device; 1 are open"
+    ]

@@ -1,11 +1,15 @@
 """Many requests of one client at once: order, fairness, back-pressure."""
 
 import asyncio
+import inspect
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from shared.httpcore.message import Request, Response, StreamingResponse
+from shared.httpcore.message import FileResponse, Request, Response, StreamingResponse
+from shared.httpcore.net.server import Server
 from shared.httpcore.routing import Router
 from tests.shared.httpcore.net.exchanges import get, run
 from tests.shared.httpcore.net.raw_client import RawClient, raw_client
@@ -74,6 +78,51 @@ def test_one_client_s_many_requests_do_not_starve_another() -> None:
             await client.replies(["GET"] * 500)
             await other.reply()
         assert order.index("modest") < 100
+
+    run(test, router)
+
+
+def test_many_requests_for_files_take_turns_too_and_no_deeper_stack_the_more_there_are(tmp_path: Path) -> None:
+    """Each reply was sent whole, and so called for the next from within its own sending."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    order: list[str] = []
+    depths: list[int] = []
+    router = Router()
+
+    @router.get("/wait")
+    async def wait(request: Request) -> Response:
+        await until(lambda: len(running_connection(request)) > 64 * 1024)
+        return Response(204)
+
+    def running_connection(request: Request) -> bytes:
+        (connection,) = (each for each in servers[0]._connections if each.remote_port == request.remote_port)
+        return connection._buffer
+
+    @router.get("/f")
+    def file(request: Request) -> Response:
+        order.append("greedy")
+        depths.append(len(inspect.stack(0)))
+        return FileResponse(os.open(path, os.O_RDONLY), 0, 1, 200, "text/plain")
+
+    @router.get("/modest")
+    def modest(request: Request) -> Response:
+        order.append("modest")
+        return Response(204)
+
+    servers: list[Server] = []
+
+    async def test(client: RawClient, running: Serving) -> None:
+        servers.append(running.server)
+        count = 3000
+        async with raw_client(running.port) as other:
+            client.writer.write(get("/wait") + get("/f") * count)
+            await until(lambda: depths)
+            other.writer.write(get("/modest"))
+            await client.replies(["GET"] * (count + 1))
+            await other.reply()
+        assert order.index("modest") < count - 100
+        assert max(depths) - min(depths) < 30
 
     run(test, router)
 

@@ -8,6 +8,7 @@ import pytest
 
 from shared.httpcore.limits import Limits
 from shared.httpcore.message import Request, Response, StreamingResponse
+from shared.httpcore.net.transport import State
 from shared.httpcore.routing import Router
 from tests.shared.httpcore.net.exchanges import get
 from tests.shared.httpcore.net.serving import serving
@@ -57,5 +58,35 @@ def test_unsent_bytes_have_a_time_out_of_their_own(path: str) -> None:
                     await until(lambda count=count: len(running.responses) > count)
                 await loop.sock_sendall(sock, get(path))  # taken at once, since little is unsent
                 await until(lambda: running.server.connection_count == 0)
+
+    asyncio.run(story())
+
+
+def test_the_end_of_a_connection_is_no_reason_to_cut_earlier_replies_off_a_slow_reader() -> None:
+    """The last reply waits behind others; the time for lingering begins when all of it is out."""
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        limits = Limits(linger_timeout_s=0.01, write_timeout_s=30.0)
+        async with asyncio.timeout(30), serving(router(), limits) as running:
+            with socket.socket() as sock:
+                sock.setblocking(False)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                await loop.sock_connect(sock, ("127.0.0.1", running.port))
+                await until(lambda: running.server._connections)
+                connection = next(iter(running.server._connections))
+                while connection.output.is_empty:
+                    count = len(running.responses)
+                    await loop.sock_sendall(sock, get("/piece"))
+                    await until(lambda count=count: len(running.responses) > count)
+                await loop.sock_sendall(sock, get("/piece", "Connection: close"))
+                await until(lambda: connection.state is State.LINGERING)
+                for _ in range(3):
+                    await asyncio.sleep(0.02)
+                    running.server._sweep()
+                received = 0
+                while data := await loop.sock_recv(sock, 65536):
+                    received += len(data)
+                assert received > len(PIECE) * len(running.responses)
 
     asyncio.run(story())
