@@ -603,6 +603,51 @@ def test_a_proxy_header_goes_before_each_connection_to_an_upstream_that_wants_on
         assert (header.source.address, header.destination.port) == ("127.0.0.1", proxy.port)
 
 
+def test_a_connection_that_began_with_a_proxy_header_serves_nobody_else_whatever_is_reloaded(
+    start_proxy: StartProxy,
+) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    begun, release, connections = threading.Event(), threading.Event(), list[bytes]()
+
+    def serve(sock: socket.socket) -> None:
+        with sock:
+            number = len(connections)
+            connections.append(b"")
+            while True:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    if not (more := sock.recv(1024)):
+                        return
+                    data += more
+                connections[number] += data
+                begun.set()
+                release.wait(10)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def accept() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    text = f'host "*" {{ proxy_pass http://127.0.0.1:{listener.getsockname()[1]}; send_proxy_protocol %s; }}'
+    proxy = start_proxy(text % "v1")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(get, proxy.url)
+        assert begun.wait(10)
+        proxy.config.write_text(text % "off")  # type: ignore[attr-defined]
+        assert requests.post(proxy.url + "/_proxy/reload", timeout=10).status_code == 200
+        release.set()
+        assert first.result().text == "ok"
+    for _ in range(2):
+        assert get(proxy.url).text == "ok"
+    listener.close()
+    assert [each[:6] for each in connections] == [b"PROXY ", b"GET / "]  # the second is kept and used again
+
+
 # --- reload ------------------------------------------------------------------------------------------------
 
 
