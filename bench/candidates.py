@@ -56,9 +56,11 @@ backend origin
 """
 
 
-def ours(port: int, *, access_log: str = "off", workers: int = 1, web_dir: Path | None = None) -> list[str]:
+def ours(
+    port: int, *, access_log: str = "off", log_level: str = "warning", workers: int = 1, web_dir: Path | None = None
+) -> list[str]:
     """The backend as it is deployed, its router and hooks included."""
-    command = [sys.executable, "-m", "services.backend", "--server-port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-m", "services.backend", "--server-port", str(port), "--log-level", log_level]
     if web_dir is not None:
         command += ["--web-dir", str(web_dir)]
     return [*command, "--access-log", access_log, "--workers", str(workers)]

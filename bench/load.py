@@ -33,6 +33,7 @@ BROWSER_HEAD: Mapping[str, str] = {
 BARE_HEAD: Mapping[str, str] = {}
 HEADS: Mapping[str, Mapping[str, str]] = {"bare head": BARE_HEAD, "browser head": BROWSER_HEAD}
 
+CRLF = "\r\n"
 PIECE_BYTES = 256 * 1024
 TIMEOUT_S = 60.0
 
@@ -58,14 +59,10 @@ def drive(
     return int(found[1])
 
 
-def fresh_requests(head: Mapping[str, str], cookie: str = "") -> Path:
-    """A script for wrk: each request-target is a new one, of a thousand paths below /fresh/, and so is the value of
-    `cookie`, where one is named.
-    """
+def fresh_requests(head: Mapping[str, str]) -> Path:
+    """A script for wrk: each request-target is a new one, of a thousand paths below /fresh/."""
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "127.0.0.1", **head}.items())
-    before, after = (f"{fields}Cookie: theme=dark; {cookie}=", "\r\n\r\n") if cookie else (f"{fields}\r\n", "")
-    count = f" .. string.format('%032x', n) .. {json.dumps(after)}" if cookie else ""
-    line = f"'GET /fresh/' .. n % 1000 .. '?n=' .. n .. {json.dumps(' HTTP/1.1' + chr(13) + chr(10) + before)}{count}"
+    line = f"'GET /fresh/' .. n % 1000 .. '?n=' .. n .. {json.dumps(f' HTTP/1.1{CRLF}{fields}{CRLF}')}"
     script = site.new_folder() / "fresh.lua"
     script.write_text(f"local n = 0\nfunction request()\n    n = n + 1\n    return {line}\nend\n")
     return script

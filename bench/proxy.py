@@ -1,7 +1,7 @@
 """What a reverse proxy costs: ours beside nginx and HAProxy, in front of one nginx that keeps connections open.
 
-No two requests for a small reply have the same request-target, a browser's no two the same cookie, and no two replies
-the same head: a proxy that remembers heads gains nothing by it. Beside them the same request again and again.
+No two requests for a small reply have the same request-target, and no two replies the same head, as with most
+applications: a proxy that remembers those gains nothing by it. Beside them the same request again and again.
 """
 
 from functools import partial
@@ -27,7 +27,7 @@ def run(pace: Pace = FULL) -> str:
     small = partial(load.cpu_us_per_request, path="/fresh/", duration_s=pace.duration_s)
     scripts = {
         BARE: load.fresh_requests(load.BARE_HEAD),
-        BROWSER: load.fresh_requests(load.BROWSER_HEAD, cookie="session"),
+        BROWSER: load.fresh_requests(load.BROWSER_HEAD),
     }
     with running(candidates.nginx(origin, site.folder()), origin), fleet(commands) as machines:
         measures = {}

@@ -10,8 +10,9 @@ from shared.httpcore.errors import HttpError, ProtocolError
 from shared.httpcore.framing import BodyDecoder, request_body_decoder
 from shared.httpcore.grammar import EMPTY_LINES
 from shared.httpcore.limits import Limits
-from shared.httpcore.message import HeadFields, Request
+from shared.httpcore.message import Request
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
+from shared.httpcore.request_head import HeadFields
 from shared.httpcore.serializing import serialize_request_head
 from shared.httpcore.websocket.handshake import accept_handshake
 

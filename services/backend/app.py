@@ -3,6 +3,7 @@
 Read `handlers` next for what a request does.
 """
 
+import asyncio
 import logging
 import secrets
 import socket
@@ -16,6 +17,7 @@ from services.backend.registration import Registration, make_replica_name
 from services.backend.settings import Settings
 from services.backend.users import Accounts, BuiltInUsers, UserSource
 from shared.httpcore.limits import behind_proxy
+from shared.httpcore.net.loop import turn_end_of
 from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.routing import Router
 from shared.runtime.guard import Guard
@@ -43,7 +45,7 @@ async def build(settings: Settings, session_secret: bytes, lifecycle: Lifecycle)
     lifecycle.limits = behind_proxy(lifecycle.limits)
     name = make_replica_name(socket.gethostname(), settings.server_port)
     accounts = Accounts(_open_users(settings.users_file, lifecycle))
-    backend = Backend(name, accounts, session_secret, Pages(settings.web_dir))
+    backend = Backend(name, accounts, session_secret, Pages(settings.web_dir, turn_end_of(asyncio.get_running_loop())))
     lifecycle.metrics.gauge(
         "weaprous_backend_in_flight",
         "Requests and WebSockets that take time, now.",

@@ -33,10 +33,10 @@ class Backend:
     def make_router(self, guard: Guard, policy: ContentPolicy) -> Router:
         """Every endpoint of design §5, with its hooks."""
         router = Router()
-        router.before(guard.check)
-        router.after(guard.decorate)
-        router.after(policy.decorate)
-        router.after(Compression().decorate)
+        router.before(guard.check, steady=True)
+        router.after(guard.decorate, steady=True)
+        router.after(policy.decorate, steady=True)
+        router.after(Compression().decorate, steady=True)
         router.set_error_page(self._pages.render_error)
         router.add("GET", "/login", self._pages.open_login)
         router.add("GET", f"/{LOGIN_PAGE}", self._pages.open_login)

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from shared.httpcore.message import HTML_TYPE, Request, Response
-from shared.httpcore.static import StaticFiles
+from shared.httpcore.static import StaticFiles, call_now
 from shared.runtime.errors import StartupError
 from shared.runtime.users_file import User
 
@@ -24,12 +24,15 @@ Identify = Callable[[Request], User | None]
 
 
 class Pages:
-    """The files below one folder, known since the start. StartupError when it can't be read, or one that it needs."""
+    """The files below one folder, known since the start. StartupError when it can't be read, or one that it needs.
 
-    def __init__(self, web_dir: Path) -> None:
+    `at_turn_end` is for `StaticFiles`.
+    """
+
+    def __init__(self, web_dir: Path, at_turn_end: Callable[[Callable[[], object]], None] = call_now) -> None:
         try:
             needed = {name: (web_dir / name).read_bytes() for name in NEEDED_FILES}
-            self._files = StaticFiles(web_dir)
+            self._files = StaticFiles(web_dir, at_turn_end=at_turn_end)
         except OSError as error:
             raise StartupError(f"--web-dir: can't read {error.filename}: {error.strerror}") from None
         self._refusal = needed[REFUSAL_PAGE]
@@ -50,7 +53,7 @@ class Pages:
         Only then is `identify` asked whose request it is: style sheets, scripts and images need no session.
         """
         if not path.lower().endswith(_PAGE_SUFFIXES) or path in _OPEN_PAGES:
-            return self._files.serve(request, path)
+            return self._files.serve(request, path, repeatable=True)
         if identify(request) is None:
             return self.refuse()
         return self._open_private(request, path)

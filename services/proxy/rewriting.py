@@ -107,7 +107,12 @@ def request_head(
     whole lines that follow.
     """
     steady = request.fields.derived
-    if type(steady) is not _Steady or steady.plan is not plan or steady.authorization != authorization:
+    if (
+        type(steady) is not _Steady
+        or steady.plan is not plan
+        or steady.authorization != authorization
+        or request.host != request.fields.host
+    ):
         steady = _make_steady(request, upstream, plan, authorization)
     if steady.is_all:
         return f"{request.method} {target} HTTP/1.1\r\n{steady.lines}{request.id}\r\n{more}\r\n".encode("latin-1")

@@ -1,14 +1,15 @@
 """Requests and responses as values. Nothing here reads or writes; `parsing` makes requests, `serializing` the bytes of
-responses, and `net/connection` carries both. Read `parsing` next."""
+responses, and `net/connection` carries both. What a request's head says is in `request_head`. Read `parsing` next."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qs, parse_qsl, unquote_to_bytes
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from shared.httpcore.cookies import parse_cookie_header
 from shared.httpcore.errors import HttpError
 from shared.httpcore.headers import Headers
+from shared.httpcore.request_head import HeadFields, RequestLine, decode_path, parse_query, split_request_line
 
 if TYPE_CHECKING:
     from shared.httpcore.net.replying import ReplySide
@@ -17,66 +18,6 @@ if TYPE_CHECKING:
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
-
-
-class HeadFields:
-    """The field lines of one request's head and what they decide; `parsing` fills it in.
-
-    A client mostly repeats its fields: the next request with the same lines shares this value, parsed headers included.
-    """
-
-    __slots__ = (
-        "_headers",
-        "content_length",
-        "derived",
-        "end_of_head",
-        "expects_continue",
-        "has_origin",
-        "host",
-        "is_chunked",
-        "keep_alive",
-        "lines",
-        "request_id",
-        "upgrade",
-        "version_minor",
-    )
-
-    def __init__(self, lines: bytes, version_minor: int) -> None:
-        self.lines = lines  # as received, valid by the grammar, each ended by CRLF
-        self.version_minor = version_minor
-        self.end_of_head = lines + b"\r\n"  # what follows the request line of a head with these fields
-        self.has_origin = False  # whether there is an Origin field: pages of other sites send it
-        self.host = ""  # lower case; "" when an HTTP/1.0 request has none
-        self.content_length: int | None = None  # None: no Content-Length field
-        self.is_chunked = False
-        self.keep_alive = version_minor == 1  # what the client asked for (RFC 9112 §9.3)
-        self.expects_continue = False
-        self.upgrade = ""  # lower case; only when Connection names it
-        self.request_id = ""  # the client's, when it is well formed
-        self._headers: Headers | None = None
-        self.derived: object = None  # a place for what an application makes of these lines, for the next such request
-
-    @property
-    def headers(self) -> Headers:
-        """All fields, parsed when first asked for."""
-        if self._headers is None:
-            self._headers = Headers.parse(self.lines)
-        return self._headers
-
-
-class RequestLine(NamedTuple):
-    """What a request line says, taken apart."""
-
-    method: str
-    target: str  # origin-form, or "*" for OPTIONS
-    raw_path: str
-    query: str  # without the question mark
-
-
-def split_request_line(method: str, target: str) -> RequestLine:
-    """The parts of a request line that was found valid."""
-    raw_path, _, query = target.partition("?")
-    return RequestLine(method, target, raw_path, query)
 
 
 class Request:
@@ -171,14 +112,14 @@ class Request:
     def path(self) -> str:
         """The path, percent-decoded as UTF-8, dot segments left alone. Raises HttpError 400 when it is no text."""
         if self._path is None:
-            self._path = _decode_path(self.raw_path) if "%" in self.raw_path else self.raw_path
+            self._path = decode_path(self.raw_path) if "%" in self.raw_path else self.raw_path
         return self._path
 
     @property
     def query_params(self) -> dict[str, list[str]]:
         """The query as name → values, in order; what is not UTF-8 is replaced."""
         if self._query_params is None:
-            self._query_params = _parse_query(self.query)
+            self._query_params = parse_query(self.query)
         return self._query_params
 
     def query_param(self, name: str, default: str | None = None) -> str | None:
@@ -245,25 +186,6 @@ class Request:
 async def _once(body: bytes) -> AsyncIterator[bytes]:
     if body:
         yield body
-
-
-def _decode_path(raw_path: str) -> str:
-    try:
-        path = unquote_to_bytes(raw_path).decode("utf-8")
-    except UnicodeDecodeError:
-        raise HttpError(400, "bad_path", "the path is not UTF-8 after percent-decoding") from None
-    if "\x00" in path:
-        raise HttpError(400, "bad_path", "the path holds a NUL")
-    return path
-
-
-def _parse_query(query: str) -> dict[str, list[str]]:
-    if not query:
-        return {}
-    try:
-        return parse_qs(query, keep_blank_values=True, errors="replace", max_num_fields=1000)
-    except ValueError:
-        raise HttpError(400, "bad_query", "got more than 1000 query parameters") from None
 
 
 def _refuse_constant(name: str) -> Any:
@@ -335,6 +257,27 @@ class Response:
     def error(cls, status: int, code: str, message: str, headers: Sequence[tuple[str, str]] = ()) -> "Response":
         """The error object that every service answers with."""
         return cls.json({"error": {"code": code, "message": message}}, status, headers)
+
+
+class RepeatableResponse(Response):
+    """A reply that the same request gets again without its handler, whoever sends it, for as long as `is_current`.
+
+    The same request: method, target and fields. What depends on anything else, a session's age or a limit of rate, is
+    not repeatable. `is_current` is asked each time, so it is quick, and never raises.
+    """
+
+    __slots__ = ("is_current",)
+
+    def __init__(
+        self,
+        is_current: Callable[[], bool],
+        status: int,
+        body: bytes,
+        content_type: str | None,
+        headers: Sequence[tuple[str, str]],
+    ) -> None:
+        super().__init__(status, body, content_type, headers)
+        self.is_current = is_current
 
 
 class StreamingResponse(Response):

@@ -22,7 +22,8 @@ from shared.httpcore.grammar import (
 )
 from shared.httpcore.headers import Headers
 from shared.httpcore.limits import Limits
-from shared.httpcore.message import HeadFields, Request, RequestLine, split_request_line
+from shared.httpcore.message import Request
+from shared.httpcore.request_head import HeadFields, RequestLine, split_request_line
 
 HEAD_END = b"\r\n\r\n"
 MAX_KEPT_LINE_BYTES = 512  # of the request lines that are remembered: half a MiB at most

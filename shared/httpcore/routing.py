@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 
-MAX_STRANGE_PATHS = 2048
-MAX_STRANGE_PATH = 256  # characters
+MAX_KEPT_PATHS = 2048  # of those that match a pattern, and of those that match none
+MAX_KEPT_PATH = 256  # characters
 
 PlainHandler = Callable[[Request], Response]
 AsyncHandler = Callable[[Request], Awaitable[Response]]
@@ -76,7 +76,9 @@ class Router:
         self._before: list[BeforeHook] = []
         self._after: list[AfterHook] = []
         self._strange: set[str] = set()  # paths that no route matches
+        self._matched: dict[str, tuple[dict[str, Route], dict[str, str]]] = {}  # those of a pattern, with parameters
         self.alters_replies = False  # whether there are after hooks, to whom each reply must be shown
+        self.is_steady = True  # whether all hooks decide by method, target and fields alone
         self._fallback: Route | None = None
         self._error_page: ErrorPage | None = None
 
@@ -88,6 +90,7 @@ class Router:
             raise ValueError(f"{method} {path} has a handler already")
         methods[method] = route
         self._strange.clear()
+        self._matched.clear()
         self.routes.append((method, path))
 
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
@@ -105,14 +108,19 @@ class Router:
 
         return register
 
-    def before(self, hook: BeforeHook) -> None:
-        """`hook` runs when a head was read, before the body, for unknown paths too; its Response ends the request."""
-        self._before.append(hook)
+    def before(self, hook: BeforeHook, *, steady: bool = False) -> None:
+        """`hook` runs when a head was read, before the body, for unknown paths too; its Response ends the request.
 
-    def after(self, hook: AfterHook) -> None:
-        """`hook` sees every reply before it is sent, error replies included, and may add fields."""
+        `steady`: method, target and fields alone decide what it does, so that a reply may be repeated without it.
+        """
+        self._before.append(hook)
+        self.is_steady = self.is_steady and steady
+
+    def after(self, hook: AfterHook, *, steady: bool = False) -> None:
+        """`hook` sees every reply before it is sent, error replies included, and may add fields. `steady`: as above."""
         self._after.append(hook)
         self.alters_replies = True
+        self.is_steady = self.is_steady and steady
 
     def set_fallback(self, handler: Handler, **options: Unpack[RouteOptions]) -> None:
         """`handler` answers what no route matches, instead of 404; also paths that are no text."""
@@ -135,7 +143,7 @@ class Router:
         if raw_path in self._strange:
             assert self._fallback is not None
             return self._fallback
-        methods = self._exact.get(raw_path) or self._match(request)
+        methods = self._exact.get(raw_path) or self._recall(request) or self._match(request)
         if methods is None and request.target == "*":  # RFC 9110 §9.3.7: about the server itself
             return Response(204)
         if methods is None:
@@ -179,10 +187,24 @@ class Router:
 
     def _remember_strange(self, raw_path: str) -> None:
         """Where nearly all is the fallback's, as in a proxy, the paths of late are not looked for again."""
-        if len(raw_path) <= MAX_STRANGE_PATH:
-            if len(self._strange) >= MAX_STRANGE_PATHS:
+        if len(raw_path) <= MAX_KEPT_PATH:
+            if len(self._strange) >= MAX_KEPT_PATHS:
                 self._strange.clear()
             self._strange.add(raw_path)
+
+    def _recall(self, request: Request) -> dict[str, Route] | None:
+        """What `_match` found for this path before: clients ask for the same files again and again."""
+        found = self._matched.get(request.raw_path)
+        if found is None:
+            return None
+        request.path_params.update(found[1])
+        return found[0]
+
+    def _remember_matched(self, raw_path: str, methods: dict[str, Route], params: dict[str, str]) -> None:
+        if len(raw_path) <= MAX_KEPT_PATH:
+            if len(self._matched) >= MAX_KEPT_PATHS:
+                self._matched.clear()
+            self._matched[raw_path] = methods, dict(params)
 
     def _match(self, request: Request) -> dict[str, Route] | None:
         try:
@@ -194,7 +216,10 @@ class Router:
             path = unquote(request.raw_path, errors="replace")
         if path != request.raw_path and path in self._exact:
             return self._exact[path]
-        return _walk(self._tree, path.split("/")[1:], 0, request.path_params)
+        methods = _walk(self._tree, path.split("/")[1:], 0, request.path_params)
+        if methods is not None:
+            self._remember_matched(request.raw_path, methods, request.path_params)
+        return methods
 
 
 def _walk(node: _Node, segments: list[str], at: int, found: dict[str, str]) -> dict[str, Route] | None:

@@ -47,7 +47,7 @@ def serialize_reply_head(
     """
     status = response.status
     connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
-    line, own_date, fields = _fixed_parts(status, response.content_type, connection, chunked, *response.headers)
+    line, own_date, fields = fixed_parts(status, response.content_type, connection, chunked, *response.headers)
     if length is None or chunked or status in BODILESS or status == 101:
         text = f"{line}{own_date or date}{fields}X-Request-Id: {request.id}\r\n\r\n"
     else:
@@ -56,11 +56,13 @@ def serialize_reply_head(
 
 
 @lru_cache(maxsize=1024)
-def _fixed_parts(
+def fixed_parts(
     status: int, content_type: str | None, connection: str, chunked: bool, *pairs: tuple[str, str]
 ) -> tuple[str, str, str]:
-    """What stands before the date, the reply's own date if it has one, and what stands after it. The same for most
+    """What stands before the date, the reply's own date if it has one, and what stands after it, the same for most
     replies of one handler, so made once.
+
+    Without the body's length and the request's id. `connection`: what that field says, "" for nothing.
     """
     lines, own_date = [], ""
     if status == 101:

@@ -3,9 +3,11 @@
 Only names seen on the walk are served, so no path can lead out of the folder. Decisions are in pure rooms:
 `conditional` (304, 412), `ranges` (206, 416), `negotiation` (gzip), `media_types`. One file is `static_file`'s matter.
 
-Freshness: each request looks at its file's status (`lstat`, about a microsecond), and reads it again when it changed;
-so an edited file is seen at once. What a reply says was made when the file was read, so a file from memory costs that
-look, a few look-ups and one `Response`. A new file is seen after `rescan`. No folder is walked while serving.
+Freshness: a file's status is looked at (`lstat`) for each request, and the file read again when it changed, so an
+edited file is seen at once. Requests that a turn of the event loop finds waiting share the look, which comes after all
+of them have arrived: it costs more than the rest of serving a small file. What a reply says was made when the file was
+read, so a file from memory costs a few look-ups and one `Response`. A new file is seen after `rescan`. No folder is
+walked while serving.
 """
 
 import logging
@@ -13,12 +15,13 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from shared.httpcore.conditional import Validators, Verdict, evaluate_preconditions, is_range_current
 from shared.httpcore.errors import HttpError
 from shared.httpcore.limits import KIB, MIB
-from shared.httpcore.message import FileResponse, Request, Response
+from shared.httpcore.message import FileResponse, RepeatableResponse, Request, Response
 from shared.httpcore.negotiation import takes_gzip
 from shared.httpcore.ranges import ByteRange, Whole, parse_range, unsatisfied_content_range
 from shared.httpcore.static_file import MAX_READ_BYTES, FileIsChanging, StaticFile, identify, load_file, open_file
@@ -34,18 +37,30 @@ _CONDITIONS = frozenset(
 )
 
 
+def call_now(callback: Callable[[], object]) -> None:
+    """For who is in no turn of a loop."""
+    callback()
+
+
 class StaticFiles:
     """The files under `root`. Made at start, for it walks the folder and reads what it keeps.
 
-    `max_memory_bytes` bounds what is kept. `clock_ns` is Unix time. OSError when `root` can't be read.
+    `max_memory_bytes` bounds what is kept. `clock_ns` is Unix time. `at_turn_end` calls what it is given when the
+    requests that are waiting now have been read; at once when there is no telling. OSError when `root` can't be read.
     """
 
     def __init__(
-        self, root: Path, max_memory_bytes: int = MAX_MEMORY_BYTES, clock_ns: Callable[[], int] = time.time_ns
+        self,
+        root: Path,
+        max_memory_bytes: int = MAX_MEMORY_BYTES,
+        clock_ns: Callable[[], int] = time.time_ns,
+        at_turn_end: Callable[[Callable[[], object]], None] = call_now,
     ) -> None:
         self._root = root
         self._max_memory_bytes = max_memory_bytes
         self._clock_ns = clock_ns
+        self._at_turn_end = at_turn_end
+        self._seen: set[str] = set()  # names of files that were found current in this turn
         self._paths: dict[str, str] = {}  # of every file that is served, by its name
         self._loaded: OrderedDict[str, StaticFile] = OrderedDict()  # the one asked for last at the end
         self._loaded_bytes = 0
@@ -79,8 +94,8 @@ class StaticFiles:
         """About how much memory the files take now."""
         return self._loaded_bytes
 
-    def serve(self, request: Request, relative_path: str) -> Response:
-        """The file's reply: 200, 206, 304, 412 or 416.
+    def serve(self, request: Request, relative_path: str, *, repeatable: bool = False) -> Response:
+        """The file's reply: 200, 206, 304, 412 or 416. `repeatable`: what it is does not depend on who asks.
 
         HttpError 404 when there is none, 405 for other methods, 403 and 500 when it can't be read, 503 while somebody
         writes it.
@@ -92,21 +107,32 @@ class StaticFiles:
         if headers.has_any(_CONDITIONS):
             return _serve_conditionally(request, file)
         chosen = file.packed if file.packed is not None and takes_gzip(headers) else file.plain
+        if chosen.body is not None and repeatable:
+            is_current = partial(self._is_latest, relative_path, file)
+            return RepeatableResponse(is_current, 200, chosen.body, file.content_type, chosen.fields)
         if chosen.body is not None:
             return Response(200, chosen.body, file.content_type, chosen.fields)
         return _send_from_disk(file, 200, 0, file.size, list(chosen.fields))
 
+    def _is_latest(self, name: str, file: StaticFile) -> bool:
+        if name in self._seen:
+            return self._loaded.get(name) is file
+        return self._current(name) is file
+
     def _current(self, name: str) -> StaticFile | None:
         """The file from memory, when it is as on the disk."""
         file = self._loaded.get(name)
-        if file is None:
-            return None
+        if file is None or name in self._seen:
+            return file
         try:
             if not file.is_current():
                 return None
         except OSError:
             return None
         self._loaded.move_to_end(name)
+        self._seen.add(name)
+        if len(self._seen) == 1:
+            self._at_turn_end(self._seen.clear)
         return file
 
     def _read(self, name: str) -> StaticFile:
@@ -132,6 +158,7 @@ class StaticFiles:
         return file
 
     def _forget(self, name: str) -> None:
+        self._seen.discard(name)
         if (file := self._loaded.pop(name, None)) is not None:
             self._loaded_bytes -= file.kept_bytes
 

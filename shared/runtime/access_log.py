@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as json_string
-from typing import Any, Protocol
+from typing import Protocol
 
 from shared.runtime.log_lines import LineWriter, Stamp, mask_query, quote_value
 
 MAX_KEPT_CHARS = 256
+# Unix time, method, target, status, bytes of body, seconds, the client's address, the request's id.
+LineValues = tuple[float, str, str, int, int, float, str, str]
 
 
 class LoggedRequest(Protocol):
@@ -43,72 +45,63 @@ class AccessLog:
 
     def record(self, request: LoggedRequest, status: int, body_bytes: int, duration_s: float) -> None:
         """The line is with the writer, which writes it within half a second, or sooner when there are many."""
-        now_s = self._clock()
-        if request.trace is not None:
-            self._writer.render_later(
-                self._render_traced, request.trace, now_s, request.method, request.target, status, body_bytes,
-                duration_s, request.remote_ip, request.id,
-            )  # fmt: skip
-            return
-        self._writer.render_later(
-            self._render, now_s, request.method, request.target, status, body_bytes, duration_s, request.remote_ip,
+        values = (
+            self._clock(), request.method, request.target, status, body_bytes, duration_s, request.remote_ip,
             request.id,
         )  # fmt: skip
+        if request.trace is None:
+            self._writer.render_later(self._render, values)
+        else:
+            self._writer.render_later(self._render_traced, (values, request.trace))
 
     def flush(self) -> None:
         """Every line so far is with the kernel afterwards."""
         self._writer.flush()
 
-    def _render_traced(self, trace: tuple[str, str], *args: Any) -> str:
+    def _render_traced(self, traced: tuple[LineValues, tuple[str, str]]) -> str:
         """The line with the ids by which tracing tools find it; they are hexadecimal, so nothing needs quoting."""
-        line, (trace_id, span_id) = self._render(*args), trace
+        values, (trace_id, span_id) = traced
+        line = self._render(values)
         if self._is_json:
             return f'{line[:-2]},"trace_id":"{trace_id}","span_id":"{span_id}"}}\n'
         return f"{line[:-1]} trace_id={trace_id} span_id={span_id}\n"
 
-    def _render_text(
-        self,
-        now_s: float,
-        method: str,
-        target: str,
-        status: int,
-        body_bytes: int,
-        duration_s: float,
-        remote_ip: str,
-        request_id: str,
-    ) -> str:
+    def _render_text(self, values: LineValues) -> str:
+        now_s, method, target, status, body_bytes, duration_s, remote_ip, request_id = values
+        begin = _begin_text if len(method) + len(target) <= MAX_KEPT_CHARS else _begin_text.__wrapped__
         return (
-            f"{self._stamp.render(now_s)} INFO    {self._service} access"
-            f" method={_quote(method)} target={_quote(target)} status={status}"
-            f" bytes={body_bytes} duration_ms={duration_s * 1000:.3f}"
+            f"{self._stamp.render(now_s)}{begin(self._service, method, target)}{status}"
+            f" bytes={body_bytes} duration_ms={_milliseconds(int(duration_s * 1e6 + 0.5))}"
             f" remote={remote_ip} request_id={request_id}\n"
         )
 
-    def _render_json(
-        self,
-        now_s: float,
-        method: str,
-        target: str,
-        status: int,
-        body_bytes: int,
-        duration_s: float,
-        remote_ip: str,
-        request_id: str,
-    ) -> str:
+    def _render_json(self, values: LineValues) -> str:
+        now_s, method, target, status, body_bytes, duration_s, remote_ip, request_id = values
+        begin = _begin_json if len(method) + len(target) <= MAX_KEPT_CHARS else _begin_json.__wrapped__
         return (
-            f'{{"time":"{self._stamp.render(now_s)}","level":"info",'
-            f'"service":{json_string(self._service)},"message":"access",'
-            f'"method":{json_string(method)},"target":{json_string(mask_query(target))},"status":{status},'
-            f'"bytes":{body_bytes},"duration_ms":{duration_s * 1000:.3f},'
+            f'{{"time":"{self._stamp.render(now_s)}{begin(self._service, method, target)}{status},'
+            f'"bytes":{body_bytes},"duration_ms":{_milliseconds(int(duration_s * 1e6 + 0.5))},'
             f'"remote":{json_string(remote_ip)},"request_id":{json_string(request_id)}}}\n'
         )
 
 
-def _quote(text: str) -> str:
-    return _quote_short(text) if len(text) <= MAX_KEPT_CHARS else quote_value(mask_query(text))
+# What follows is made once for what comes again and again: methods and targets, and short durations.
 
 
 @lru_cache(maxsize=1024)
-def _quote_short(text: str) -> str:
-    """Methods and targets come again and again."""
-    return quote_value(mask_query(text))
+def _begin_text(service: str, method: str, target: str) -> str:
+    method, target = quote_value(mask_query(method)), quote_value(mask_query(target))
+    return f" INFO    {service} access method={method} target={target} status="
+
+
+@lru_cache(maxsize=1024)
+def _begin_json(service: str, method: str, target: str) -> str:
+    return (
+        f'","level":"info","service":{json_string(service)},"message":"access",'
+        f'"method":{json_string(method)},"target":{json_string(mask_query(target))},"status":'
+    )
+
+
+@lru_cache(maxsize=4096)
+def _milliseconds(microseconds: int) -> str:
+    return f"{microseconds / 1000:.3f}"

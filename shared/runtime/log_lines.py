@@ -11,7 +11,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import unquote_plus
+
+Values = TypeVar("Values")
 
 MASK = "***"
 MAX_BATCH_LINES = 400  # 64 KiB of usual ones
@@ -69,7 +72,7 @@ class LineWriter:
 
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
-        self._pending: list[tuple[Callable[..., str], tuple[object, ...]]] = []
+        self._pending: list[tuple[Callable[[Any], str], Any]] = []
         self._writing = threading.Lock()
         self._call_later: Callable[[float, Callable[[], None]], object] | None = None
         self._batch_s = 0.0
@@ -78,8 +81,8 @@ class LineWriter:
         """From now on a batch is written `batch_s` seconds after its first line, by a timer of the loop."""
         self._call_later, self._batch_s = call_later, batch_s
 
-    def render_later(self, render: Callable[..., str], *values: object) -> None:
-        """The line `render(*values)`, which ends in a newline, is made and goes out with its batch.
+    def render_later(self, render: Callable[[Values], str], values: Values) -> None:
+        """The line `render(values)`, which ends in a newline, is made and goes out with its batch.
 
         For the event loop's thread. Made one after another, lines cost half of what each costs between two requests.
         """
@@ -91,7 +94,7 @@ class LineWriter:
 
     def write(self, line: str) -> None:
         """The line, which ends in a newline, and all that waited before it are with the kernel afterwards."""
-        self._pending.append((str, (line,)))
+        self._pending.append((str, line))
         self.flush()
 
     def flush(self) -> None:
@@ -110,7 +113,7 @@ class LineWriter:
         lines = self._pending[:count]
         del self._pending[:count]  # in place: another thread may be appending
         if lines:
-            text = "".join([render(*values) for render, values in lines])
+            text = "".join([render(values) for render, values in lines])
             data = text.encode("utf-8", "backslashreplace")
             if self._is_pipe():
                 self._write_whole_lines(data)

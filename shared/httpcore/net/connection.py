@@ -15,13 +15,15 @@ from typing import Any
 
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
 from shared.httpcore.grammar import EMPTY_LINES
-from shared.httpcore.message import HeadFields, Request, Response, Upgrade
+from shared.httpcore.message import Request, Response, Upgrade
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
 from shared.httpcore.net.host import Host
+from shared.httpcore.net.repeats import recall
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
+from shared.httpcore.request_head import HeadFields
 from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
 
@@ -60,13 +62,24 @@ class Connection(ReplySide):
 
     def _on_data(self, data: bytes) -> None:
         if self.state is State.READING_HEAD:
-            self._buffer = self._buffer + data if self._buffer else data
-            self._answer()
+            fields = self._last_fields
+            if (
+                not self._buffer
+                and fields is not None
+                and not self.output.size
+                and (request := parse_repeated_head(data, fields, self.limits)) is not None
+            ):
+                self._begin(self._identify(request))  # nearly always, so without the ways round through the buffer
+            else:
+                self._buffer = self._buffer + data if self._buffer else data
+                self._take_requests()
+            self._send_soon()
         elif self.state is State.LINGERING:
             self._discard(data)
         elif self._body is not None:
             self._receive_body(data)
-            self._answer()
+            self._take_requests()
+            self._send_soon()
         else:
             self._buffer += data  # read ahead while a handler runs
             self._balance_reading()
@@ -79,9 +92,8 @@ class Connection(ReplySide):
             self.crash()
         self._send_replies()
 
-    def _answer(self) -> None:
-        """As `advance`, but the replies leave at the end of the turn, behind each other's."""
-        self._take_requests()
+    def _send_soon(self) -> None:
+        """The replies leave at the end of the turn, behind each other's."""
         if self.output.size > MAX_PUT_OFF_BYTES:
             self._send_replies()  # it fills the socket by itself, and leaves the processor's cache with every wait
         elif self.output.size or self.state is not State.READING_HEAD or self._is_held:
@@ -164,6 +176,14 @@ class Connection(ReplySide):
         return request
 
     def _begin(self, request: Request) -> None:
+        """The request is answered, or given to whoever will; its body, if it has one, is received first."""
+        if (
+            request.fields.repeats is not None
+            and (known := recall(request)) is not None
+            and self._will_persist(request)
+        ):
+            self.repeat(request, known)
+            return
         try:
             found = self.server.router.find(request)
         except HttpError as error:

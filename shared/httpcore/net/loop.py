@@ -239,7 +239,7 @@ def _fileno(file: Any) -> int:
 
 def turn_end_of(loop: asyncio.AbstractEventLoop) -> Callable[[Callback], None]:
     """What puts a call off to the end of the turn; in other loops than ours it is made at once."""
-    return loop.call_at_turn_end if isinstance(loop, EventLoop) else _call_now
+    return loop._readiness.put_off if isinstance(loop, EventLoop) else _call_now  # without the call through the loop
 
 
 def _call_now(callback: Callback) -> None:

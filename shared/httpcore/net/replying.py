@@ -15,6 +15,7 @@ from shared.httpcore.net.body import IncomingBody
 from shared.httpcore.net.exchange import close_chunks, send_stream
 from shared.httpcore.net.host import Host
 from shared.httpcore.net.output import JOINED_BYTES, FileSpan
+from shared.httpcore.net.repeats import Repeat, remember
 from shared.httpcore.net.transport import State, Transport
 from shared.httpcore.serializing import BODILESS, serialize_reply_head
 
@@ -80,6 +81,8 @@ class ReplySide(Transport):
                 return
             else:
                 size = self._queue_reply(request, response)
+                if self.server.router.is_steady and not self._must_close:
+                    remember(request, response)
         except Exception:
             discard_response(response)
             response = self.internal_error(request, "writing the reply")
@@ -90,6 +93,17 @@ class ReplySide(Transport):
             self._record(request, 101, 0, monotonic())
             return
         self.finish(request, response.status, size)
+
+    def repeat(self, request: Request, known: Repeat) -> None:
+        """As `reply`, with what an earlier request like this one got."""
+        head = known.head(self.server.http_date(request.received_at), request.id)
+        size = len(known.body)
+        if size > JOINED_BYTES:
+            self.output.write(head)
+            self.output.write(known.body)
+        else:
+            self.output.write(head + known.body)
+        self.finish(request, known.status, size)
 
     def _queue_reply(self, request: Request, response: Response) -> int:
         """The reply is in the output; how many bytes of body it has."""

@@ -84,6 +84,9 @@ def _check_upgrade(method: str, version_minor: int, headers: Headers) -> None:
         raise HttpError(426, "upgrade_required", "this address speaks WebSocket only", [("Upgrade", "websocket")])
     if method != "GET" or version_minor != 1:
         raise HttpError(400, "bad_handshake", f"got {method} HTTP/1.{version_minor}, expected GET HTTP/1.1")
+    if "transfer-encoding" in headers or (headers.get("content-length") or "").strip("0"):
+        # Deliberate: whoever does not expect a body there takes it for the first frames.
+        raise HttpError(400, "bad_handshake", "got a handshake with a body, expected none")
     if headers.get_all("sec-websocket-version") != [VERSION]:
         # RFC 6455 §4.4: the reply names the versions this server speaks.
         raise HttpError(

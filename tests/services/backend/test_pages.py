@@ -6,7 +6,7 @@ import pytest
 
 from services.backend.pages import Pages, render_error_page
 from shared.httpcore.errors import HttpError
-from shared.httpcore.message import Request
+from shared.httpcore.message import RepeatableResponse, Request, Response
 from shared.runtime.errors import StartupError
 from shared.runtime.users_file import User
 from tests.services.backend.requests_made import make_request
@@ -47,6 +47,16 @@ def test_nobody_is_asked_for_a_session_where_none_is_needed(pages: Pages, path: 
         raise AssertionError("verifying a session costs more than the file")
 
     assert pages.open_file(make_request(target=f"/{path}"), path, identify).status == 200
+
+
+def test_only_what_everybody_may_see_is_repeated_without_asking_who_it_is_for(pages: Pages) -> None:
+    assert isinstance(pages.open_file(make_request(target="/css/a.css"), "css/a.css", nobody), RepeatableResponse)
+    replies = [
+        pages.open_file(make_request(target="/index.html"), "index.html", lambda _: ADMIN),
+        pages.open_file(make_request(target="/index.html"), "index.html", nobody),
+        pages.open_index(make_request(), ADMIN),
+    ]
+    assert [type(reply) for reply in replies] == [Response] * 3
 
 
 @pytest.mark.parametrize("name", ["index.html", "login.html", "Unauthorized.html"])

@@ -133,6 +133,19 @@ def test_a_request_without_host_gets_the_upstream_s() -> None:
     assert "X-Forwarded-Host" not in dict(fields)
 
 
+def test_a_host_in_the_target_of_http_1_0_is_not_taken_for_that_of_another_request_with_the_same_fields() -> None:
+    plan, wire = plan_of(), b"GET %b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    made = []
+    previous = None
+    for target in (b"/", b"http://a.example/", b"http://b.example/", b"/"):
+        head = wire % target
+        request = parse_request_head(head, len(head), DEFAULT_LIMITS, previous)
+        request.remote_ip, request.id, previous = "9.9.9.9", "id-1", request.fields
+        fields = dict(fields_of(request_head(request, "/", "10.0.0.1:80", plan, None)))
+        made.append((fields.get("X-Forwarded-Host"), fields["Forwarded"].partition(";host=")[2].partition(";")[0]))
+    assert made == [(None, ""), ("a.example", "a.example"), ("b.example", "b.example"), (None, "")]
+
+
 def test_an_empty_host_by_proxy_set_header_is_the_upstream_s_too() -> None:
     assert sent(set_headers={"Host": ""})[0][0] == "Host"
 

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from shared.httpcore.errors import ProtocolError
 from shared.httpcore.limits import DEFAULT_LIMITS, KIB, Limits
-from shared.httpcore.message import HeadFields, Request
+from shared.httpcore.message import Request
 from shared.httpcore.parsing import (
     find_head_end,
     parse_repeated_head,
     parse_request_head,
 )
+from shared.httpcore.request_head import HeadFields
 from tests.shared.httpcore.splitting import every_split
 
 AFTER = b"GET /after HTTP/1.1\r\nHost: after\r\n\r\n\x00\r\n\n"

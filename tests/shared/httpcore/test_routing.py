@@ -4,7 +4,7 @@ import pytest
 
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
-from shared.httpcore.routing import Route, Router
+from shared.httpcore.routing import MAX_KEPT_PATH, MAX_KEPT_PATHS, Route, Router
 
 
 def named(name: str) -> "Named":
@@ -123,6 +123,35 @@ def test_a_path_of_any_depth_has_its_route(depth: int) -> None:
     router.add("GET", "/_proxy/{rest:path}", named("reserved"))
     assert answer(router, "GET", "/_proxy" + "/a" * depth).startswith("reserved")
     assert answer(router, "GET", "/other" + "/a" * depth).startswith("fallback")
+
+
+def test_a_path_that_comes_again_has_parameters_of_its_own() -> None:
+    router = make_router()
+    first, again = Request("GET", "/peers/ann"), Request("GET", "/peers/ann")
+    router.find(first)
+    first.path_params["name"] = first.path_params["more"] = "changed by its handler"
+    router.find(again)
+    assert "changed by its handler" not in again.path_params.values()
+    assert [answer(router, "GET", "/peers/ann")] * 2 == [answer(router, "GET", "/peers/ann") for _ in range(2)]
+    assert answer(router, "PUT", "/peers/ann").startswith("405")
+
+
+def test_a_route_that_is_added_counts_for_paths_that_came_before() -> None:
+    router = Router()
+    router.add("GET", "/{path:path}", named("any"))
+    assert answer(router, "GET", "/a/b") == "any [('path', 'a/b')]"
+    router.add("GET", "/a/{name}", named("one"))
+    assert answer(router, "GET", "/a/b") == "one [('name', 'b')]"
+
+
+def test_paths_that_are_remembered_are_bounded_and_short() -> None:
+    router = Router()
+    router.add("GET", "/{path:path}", named("any"))
+    for number in range(MAX_KEPT_PATHS + 10):
+        assert answer(router, "GET", f"/{number}") == f"any [('path', '{number}')]"
+    router.find(Request("GET", "/" + "x" * MAX_KEPT_PATH))
+    assert 0 < len(router._matched) <= MAX_KEPT_PATHS
+    assert max(map(len, router._matched)) <= MAX_KEPT_PATH
 
 
 def test_a_second_handler_for_the_same_thing_is_a_mistake() -> None:

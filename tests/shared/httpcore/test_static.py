@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from shared.httpcore.errors import HttpError
-from shared.httpcore.message import FileResponse, Request, Response
+from shared.httpcore.message import FileResponse, RepeatableResponse, Request, Response
 from shared.httpcore.static import StaticFiles
 from shared.httpcore.static_file import MAX_KEPT_BYTES, MAX_READ_BYTES, load_file
 
@@ -450,6 +450,92 @@ def serve_version(files: StaticFiles, name: str) -> set[bytes]:
     body = content(response)
     assert field(response, "ETag") == strong_tag(body)
     return {body}
+
+
+# --- looks that requests share -------------------------------------------------------------------------------
+
+
+class Turn:
+    """What is to be called at its end."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[], object]] = []
+
+    def end(self) -> None:
+        """All of it is called, once."""
+        for callback in self.callbacks:
+            callback()
+        self.callbacks.clear()
+
+
+def test_requests_of_one_turn_see_one_version_and_the_next_turn_the_new_one(root: Path) -> None:
+    turn = Turn()
+    files = StaticFiles(root, clock_ns=tomorrow_ns, at_turn_end=turn.callbacks.append)
+    turn.end()
+    before = files.serve(request(), "index.html").body
+    files.serve(request(), "logo.png")
+    (root / "index.html").write_bytes(b"edited")
+    assert files.serve(request(), "index.html").body is before
+    assert len(turn.callbacks) == 1
+    turn.end()
+    assert files.serve(request(), "index.html").body == b"edited"
+    (root / "index.html").unlink()
+    turn.end()
+    with pytest.raises(HttpError, match="no such file"):
+        files.serve(request(), "index.html")
+
+
+def test_a_repeatable_reply_lasts_until_its_file_changes(root: Path) -> None:
+    files = StaticFiles(root, clock_ns=tomorrow_ns)
+    changes: list[Callable[[], object]] = [
+        lambda: (root / "index.html").write_bytes(b"edited"),
+        lambda: (root / "new").write_bytes(b"new") and os.replace(root / "new", root / "index.html"),
+        lambda: os.truncate(root / "index.html", 1),
+        lambda: (root / "index.html").chmod(0o600),
+        lambda: (root / "index.html").unlink(),
+    ]
+    for change in changes:
+        response = files.serve(request(), "index.html", repeatable=True)
+        assert isinstance(response, RepeatableResponse)
+        assert response.body == (root / "index.html").read_bytes()
+        assert response.is_current()
+        assert response.is_current()
+        change()
+        assert not response.is_current()
+
+
+def test_a_reply_whose_file_was_forgotten_or_read_again_is_not_repeated(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.bin").write_bytes(bytes(10_000))
+    files = StaticFiles(tmp_path, max_memory_bytes=30_000, clock_ns=tomorrow_ns)
+    first = files.serve(request(), "0.bin", repeatable=True)
+    for number in range(1, 5):
+        files.serve(request(), f"{number}.bin")
+    assert isinstance(first, RepeatableResponse)
+    assert not first.is_current()
+    again = files.serve(request(), "0.bin", repeatable=True)
+    assert isinstance(again, RepeatableResponse)
+    assert again.is_current()
+    assert not first.is_current()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("index.html", {"Range": "bytes=0-0"}),
+        ("index.html", {"If_None_Match": "*"}),
+        ("index.html", {"If_Match": '"other"'}),
+        ("medium.bin", {}),
+    ],
+)
+def test_only_whole_files_from_memory_are_repeatable(root: Path, name: str, fields: dict[str, str]) -> None:
+    response = StaticFiles(root, clock_ns=tomorrow_ns).serve(request(**fields), name, repeatable=True)
+    assert not isinstance(response, RepeatableResponse)
+    content(response)
+
+
+def test_nothing_is_repeatable_unless_it_was_asked_for(root: Path) -> None:
+    assert type(StaticFiles(root).serve(request(), "index.html")) is Response
 
 
 # --- memory --------------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.httpcore.grammar import REQUEST_ID
-from shared.runtime.access_log import AccessLog
+from shared.runtime.access_log import MAX_KEPT_CHARS, AccessLog
 
 UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, separators of lines and paragraphs
 
@@ -29,8 +30,8 @@ class Lines:
     def __init__(self):
         self.lines = []
 
-    def render_later(self, render, *values):
-        self.lines.append(render(*values))
+    def render_later(self, render, values):
+        self.lines.append(render(values))
 
     def flush(self):
         self.lines.append("flushed")
@@ -94,6 +95,32 @@ def test_whatever_a_client_sends_it_is_one_line(target, method, request_id):
         assert len(line.splitlines()) == 1
         assert not any(unicodedata.category(each) in UNFIT for each in line[:-1])
     assert json.loads(line_of("json", request))["method"] == method
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize("length", [1, MAX_KEPT_CHARS - 4, MAX_KEPT_CHARS - 3, 5000])
+def test_a_target_of_any_length_is_written_whole_with_its_own_method(format, length):
+    target = "/" + "x" * (length - 1)
+    for method in ("GET", "PUT", "GET"):
+        line = line_of(format, LoggedRequest(method=method, target=target))
+        told = json.loads(line) if format == "json" else dict(part.split("=", 1) for part in line.split()[4:])
+        assert (told["method"], told["target"]) == (method, target)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "shown"),
+    [
+        (0, "0.000"),
+        (4e-7, "0.000"),
+        (6e-7, "0.001"),
+        (0.0012344, "1.234"),
+        (75.5, "75500.000"),
+        (86400.0, "86400000.000"),
+    ],
+)
+def test_durations_are_milliseconds_to_the_microsecond(duration_s, shown):
+    assert f" duration_ms={shown} " in line_of("text", LoggedRequest(), duration_s=duration_s)
+    assert f'"duration_ms":{shown},' in line_of("json", LoggedRequest(), duration_s=duration_s)
 
 
 def test_flush_flushes_the_writer():

@@ -18,8 +18,8 @@ class Lines:
     def write(self, line):
         self.text += line
 
-    def render_later(self, render, *values):
-        self.write(render(*values))
+    def render_later(self, render, values):
+        self.write(render(values))
 
     def flush(self):
         pass
@@ -119,7 +119,7 @@ def test_configuring_again_replaces_the_handler(lines):
 
 def test_events_and_requests_share_the_writer_and_keep_their_order(lines):
     class LoggedRequest:
-        id, method, target, remote_ip = "1", "GET", "/", "::1"
+        id, method, target, remote_ip, trace = "1", "GET", "/", "::1", None
 
     writer = configure_logs("tracker", "info", "text", lines)
     AccessLog("tracker", "text", writer).record(LoggedRequest(), 200, 0, 0.0)

@@ -17,8 +17,8 @@ class Lines:
     def __init__(self):
         self.lines = []
 
-    def render_later(self, render, *values):
-        line = render(*values)
+    def render_later(self, render, values):
+        line = render(values)
         self.lines.append(line)
 
 

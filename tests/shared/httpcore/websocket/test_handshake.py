@@ -47,6 +47,10 @@ def test_a_plain_handshake_is_accepted() -> None:
     assert agreement == Agreement((("Upgrade", "websocket"), ("Sec-WebSocket-Accept", ACCEPT)))
 
 
+def test_a_body_of_no_length_is_none() -> None:
+    assert accept_handshake("GET", 1, replaced(REQUEST, "Content-Length", "0")).headers
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("Upgrade", "WebSocket"), ("Upgrade", "h2c, websocket"), ("Connection", "keep-alive, UPGRADE")],
@@ -62,6 +66,8 @@ REFUSED = [
     ("Connection does not name it", "GET", 1, replaced(REQUEST, "Connection", "close"), 426, "WebSocket only", {}),
     ("POST", "POST", 1, Headers(REQUEST), 400, "got POST HTTP/1.1, expected GET HTTP/1.1", {}),
     ("HTTP/1.0", "GET", 0, Headers(REQUEST), 400, "got GET HTTP/1.0, expected GET HTTP/1.1", {}),
+    ("a body", "GET", 1, replaced(REQUEST, "Content-Length", "5"), 400, "with a body", {}),
+    ("a chunked body", "GET", 1, replaced(REQUEST, "Transfer-Encoding", "chunked"), 400, "with a body", {}),
     ("no version", "GET", 1, replaced(REQUEST, "Sec-WebSocket-Version"), 426, "Version: 13",
      {"Sec-WebSocket-Version": "13"}),
     ("version 8", "GET", 1, replaced(REQUEST, "Sec-WebSocket-Version", "8"), 426, "Version: 13",
