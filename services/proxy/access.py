@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from services.proxy.forwarding_fields import client_view
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.runtime.guard import Guard
@@ -68,6 +69,11 @@ def is_in_force(session: Session, user: User, now_s: float) -> bool:
     return now_s < session.expires_at and user.password_mark == session.password_mark
 
 
+def _is_of_this_machine(request: Request) -> bool:
+    """Whether the client is here, and so is the hop that speaks for it, if one does: 127.0.0.1 is another's there."""
+    return is_loopback(request.remote_ip) and is_loopback(client_view(request).peer_ip)
+
+
 class Access:
     """The gate of the proxy's own paths. `sessions` None: keyless."""
 
@@ -77,7 +83,7 @@ class Access:
 
     def check(self, request: Request) -> Visitor | Response:
         """Who asks, or the reply that ends the request. HttpError 401 or 403 for those who may not."""
-        if self._sessions is None and not is_loopback(request.remote_ip):
+        if self._sessions is None and not _is_of_this_machine(request):
             raise HttpError(403, "loopback_only", "without keys this is open on this machine only")
         if (reply := self._guard.check(request)) is not None:
             return reply

@@ -102,7 +102,8 @@ class Answering(Attempt):
         self._is_head_out = True
         oversight = self._destination.oversight
         is_decorated = oversight is not None or client.server.router.alters_replies
-        is_changed = is_decorated or head.names_upstream or self.pool.config.sticky is not None
+        is_renamed = (head.redirects or head.sets_cookie) and self._is_renamed(head)
+        is_changed = is_decorated or is_renamed or self.pool.config.sticky is not None
         if head.has_date and not (is_changed or is_chunked or connection):
             return PASSED_HEAD % (head.passed, request.id.encode("ascii"))
         lines = self._lines_for_client(head)
@@ -114,10 +115,14 @@ class Answering(Attempt):
             lines += b"Transfer-Encoding: chunked\r\n"
         return b"%b%b%b%b%b\r\n\r\n" % (head.start, lines, connection, REQUEST_ID_START, request.id.encode("ascii"))
 
+    def _is_renamed(self, head: ReplyHead) -> bool:
+        rules = self._destination.features.reply_rules
+        return bool(head.redirects and rules.redirects) or (head.sets_cookie and rules.change_cookies)
+
     def _lines_for_client(self, head: ReplyHead) -> bytes:
         """The upstream's field lines, renamed where they name it, and the cookie that binds the client to it."""
         rules, lines = self._destination.features.reply_rules, head.field_lines
-        if head.names_upstream and rules.is_any:
+        if self._is_renamed(head):
             facts = RequestFacts(self.request, self.upstream.name)
             lines = serialize_fields(rewrite_reply_fields(field_pairs(lines), rules, facts)).encode("latin-1")
         if self.pool.config.sticky is not None and (cookie := self.pool.sticky_cookie(self.request, self.upstream)):

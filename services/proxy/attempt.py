@@ -142,11 +142,13 @@ class Attempt(Deferred):
 
     def on_connected(self, sock: socket.socket) -> None:
         """See Dialler."""
-        self._dial = None
+        dial, self._dial = self._dial, None
         try:
             now = monotonic()
             self.pool.note_connected(self.upstream, now)
-            self._ask(UpstreamConnection(self._table.idle, sock, self.upstream), now)
+            connection = UpstreamConnection(self._table.idle, sock, self.upstream)
+            connection.is_one_client_s = dial is not None and bool(dial.preface)
+            self._ask(connection, now)
         except Exception:
             self._crash()
 
@@ -340,7 +342,7 @@ class Attempt(Deferred):
             self._sender = None
         connection, self.connection = self.connection, None
         self._buffer, self._scanned = b"", 0
-        if connection is not None and not (reuse and self._is_sent and not self.pool.config.proxy_protocol):
+        if connection is not None and not (reuse and self._is_sent and not connection.is_one_client_s):
             connection.close()
             connection = None
         self._is_sent = False

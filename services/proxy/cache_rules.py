@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
 from shared.httpcore.cache_control import MAX_SECONDS, CacheControl, parse_cache_control
-from shared.httpcore.dates import parse_http_date
+from shared.httpcore.dates import format_http_date, parse_http_date
 from shared.httpcore.headers import HOP_BY_HOP, Headers, without_hop_by_hop
 from shared.httpcore.methods import SAFE_METHODS
 
@@ -22,6 +22,9 @@ STORABLE_STATUSES = frozenset({200, 203, 204, 300, 301, 302, 307, 308, 404, 405,
 _NOT_STORED = HOP_BY_HOP | {"age", "proxy-authentication-info", "cache-status"}
 # §3.2: a 304 describes the stored content only as far as it doesn't describe its bytes.
 _NOT_REFRESHED = _NOT_STORED | {"content-length", "content-encoding", "content-type", "content-range", "vary"}
+# Of these fields the upstream gets other values than the client sent: who it is, and which request this is. What varies
+# by one of them is one client's own. (By scheme, host and port it may vary: they are in the key.)
+_WRITTEN_HERE = frozenset({"x-forwarded-for", "x-real-ip", "forwarded", "x-request-id", "traceparent", "tracestate"})
 # A request with one of these is about a state or a part that only the origin knows.
 _ORIGIN_ONLY = ("range", "if-range", "if-match", "if-unmodified-since")
 
@@ -148,8 +151,10 @@ def storable(
     # §3.5: a reply to one who proved who he is belongs to him, unless it says otherwise.
     if traits.has_authorization and not any(word in control for word in ("public", "must-revalidate", "s-maxage")):
         return None
+    if (headers.get("content-type") or "").lower().startswith("text/event-stream"):
+        return None  # Deliberate: what was said while it lasted is news to nobody after
     names = headers.tokens("vary")
-    if "*" in names:  # §4.1: nothing ever matches it
+    if "*" in names or not _WRITTEN_HERE.isdisjoint(names):  # §4.1: nothing ever matches "*"
         return None
     always_revalidate = "no-cache" in control
     lifetime_s = _lifetime_s(reply, control, settings)
@@ -162,7 +167,7 @@ def storable(
         return None
     return StoredReply(
         status=reply.status,
-        pairs=tuple(without_hop_by_hop(headers, _NOT_STORED)),
+        pairs=_dated(without_hop_by_hop(headers, _NOT_STORED), reply),
         body=b"",
         vary=_vary_values(names, request_headers),
         corrected_age_s=_corrected_age_s(reply),
@@ -172,6 +177,12 @@ def storable(
         always_revalidate=always_revalidate,
         stale_if_error_s=stale_if_error_s,
     )
+
+
+def _dated(pairs: list[tuple[str, str]], reply: Received) -> Pairs:
+    """RFC 9110 §6.6.1: who keeps a reply without a Date writes down when it came."""
+    has_date = any(name.lower() == "date" for name, _ in pairs)
+    return tuple(pairs) if has_date else (*pairs, ("Date", format_http_date(int(reply.received_at))))
 
 
 def _must_revalidate(control: CacheControl) -> bool:
@@ -262,7 +273,7 @@ def refreshed(stored: StoredReply, reply: Received, settings: CacheSettings) -> 
     """§4.3.4: the stored reply after a 304: the new fields replace those of the same name, and it is young again."""
     new = without_hop_by_hop(reply.headers, _NOT_REFRESHED)
     replaced = {"date", *(name.lower() for name, _ in new)}  # an old Date would make an old Expires last longer
-    pairs = tuple([pair for pair in stored.pairs if pair[0].lower() not in replaced] + new)
+    pairs = _dated([pair for pair in stored.pairs if pair[0].lower() not in replaced] + new, reply)
     merged = Received(stored.status, Headers(pairs), reply.requested_at, reply.received_at)
     control = parse_cache_control(merged.headers.get_all("cache-control"))
     return replace(

@@ -13,11 +13,15 @@ FAILURES = frozenset({500, 502, 503, 504})
 
 
 class CacheStore:
-    """What exchanges share: the stored replies, and the fetches that others wait for."""
+    """What exchanges share: the stored replies, and the fetches that others wait for.
+
+    `gathered_bytes` are those of replies that are still coming; of them, too, there are at most `max_bytes`.
+    """
 
     def __init__(self, replies: ReplyCache) -> None:
         self.replies = replies
         self.fetches = Fetches()
+        self.gathered_bytes = 0
 
 
 class CacheWork:
@@ -32,8 +36,7 @@ class CacheWork:
         self._settings = settings
         self._must_settle = leads
         self._planned: StoredReply | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()
 
     @property
     def is_keeping(self) -> bool:
@@ -59,22 +62,31 @@ class CacheWork:
         return None
 
     def on_data(self, data: bytes, now: Moment) -> None:
-        """A part of the reply's body as it came. One that grows too large is not stored."""
+        """A part of the reply's body as it came. One that grows too large is not stored, and none when too much is on
+        its way at once.
+        """
         if self._planned is None:
             return
-        self._size += len(data)
-        if self._size > self._store.replies.max_reply_bytes:
+        store = self._store
+        size, gathered_bytes = len(self._body) + len(data), store.gathered_bytes + len(data)
+        if size > store.replies.max_reply_bytes or gathered_bytes > store.replies.max_bytes:
             self._drop()
             self._settle(now, is_stored=False, may_be_stored=False)
         else:
-            self._parts.append(data)
+            self._body += data
+            store.gathered_bytes = gathered_bytes
 
     def on_end(self, now: Moment) -> None:
         """The reply came whole."""
         if self._planned is not None:
-            is_stored = self._store.replies.keep(self.query, self._planned, b"".join(self._parts))
+            is_stored = self._store.replies.keep(self.query, self._planned, bytes(self._body))
             self._drop()
             self._settle(now, is_stored=is_stored, may_be_stored=is_stored)
+
+    def on_replaced(self, now: Moment) -> None:
+        """The client gets a page instead, and nobody reads the reply: the next ones need not wait for each other."""
+        self._drop()
+        self._settle(now, is_stored=False, may_be_stored=False)
 
     def on_cut(self, now: Moment) -> None:
         """It broke off, or nobody wants the rest: it is not stored (RFC 9111 §3.3)."""
@@ -89,7 +101,8 @@ class CacheWork:
 
     def _drop(self) -> None:
         self._planned = None
-        self._parts.clear()
+        self._store.gathered_bytes -= len(self._body)
+        self._body.clear()
 
     def _settle(self, now: Moment, *, is_stored: bool, may_be_stored: bool = True) -> None:
         if self._must_settle:

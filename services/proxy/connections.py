@@ -45,6 +45,7 @@ class UpstreamConnection:
         "_unsent",
         "idle_since",
         "is_closed",
+        "is_one_client_s",
         "is_reading",
         "sock",
         "upstream",
@@ -59,6 +60,7 @@ class UpstreamConnection:
         self._read: Callable[[], None] = self._on_readable
         self.idle_since = 0.0
         self.is_closed = False
+        self.is_one_client_s = False  # it began by saying who that is (PROXY protocol), and serves nobody else
         self.sock = sock
         self.upstream = upstream
         self.user: User | None = None

@@ -48,7 +48,7 @@ class Dial:
     """One try to connect to `host`, an address or a name, at `port`. `preface` is said first, before TLS even."""
 
     __slots__ = (
-        "_addresses", "_dialler", "_failure", "_is_over", "_kind", "_lookup", "_loop", "_preface", "_sock", "_tls"
+        "_addresses", "_dialler", "_failure", "_is_over", "_kind", "_lookup", "_loop", "_sock", "_tls", "preface",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +57,7 @@ class Dial:
         self._loop = asyncio.get_running_loop()
         self._dialler = dialler
         self._tls = tls
-        self._preface = preface
+        self.preface = preface
         self._sock: socket.socket | None = None
         self._addresses: list[tuple[int, tuple[str, int]]] = []
         self._failure = f"no address for {host}"
@@ -116,9 +116,9 @@ class Dial:
             self._close()
             self._try_next()
             return
-        if self._preface:
+        if self.preface:
             try:
-                sock.sendall(self._preface)  # some hundred bytes, into an empty buffer
+                sock.sendall(self.preface)  # some hundred bytes, into an empty buffer
             except OSError as error:
                 self._failure = str(error)
                 self._close()

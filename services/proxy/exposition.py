@@ -72,11 +72,12 @@ class Exposition:
 
 def expose_intake(registry: MetricsRegistry, intake: Intake) -> None:
     """What the cache and the rate limits did, under names of their own."""
-    replies = intake.store.replies
     verdicts = registry.counter(_PREFIX + "cache_lookups_total", "Requests the cache was asked about.", ("verdict",))
     limited = registry.counter(_PREFIX + "rate_limited_total", "Requests that came too early.", ("result",))
-    registry.gauge(_PREFIX + "cache_bytes", "What is stored, names and fields included.", ask=lambda: replies.size)
-    registry.gauge(_PREFIX + "cache_replies", "Replies that are stored.", ask=lambda: len(replies))
+    registry.gauge(
+        _PREFIX + "cache_bytes", "What is stored, names and fields included.", ask=lambda: intake.store.replies.size
+    )
+    registry.gauge(_PREFIX + "cache_replies", "Replies that are stored.", ask=lambda: len(intake.store.replies))
 
     def refresh() -> None:
         for verdict, count in intake.verdicts.items():

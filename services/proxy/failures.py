@@ -8,8 +8,9 @@ from functools import lru_cache
 
 from services.proxy.error_pages import NO_PAGES, ErrorPage, ErrorPages, parse_error_page
 from services.proxy.retries import Outcome
+from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
-from shared.httpcore.serializing import REASONS
+from shared.httpcore.serializing import BODILESS, REASONS
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -61,6 +62,13 @@ def failure_response(
     return Response.json({"error": error}, outcome.status, headers)
 
 
+def refusal_response(request: Request, error: HttpError, pages: ErrorPages) -> Response:
+    """The reply for a request that the proxy refuses, in the look of the place that it was for."""
+    response = failure_response(request, Outcome(error.status, error.code, error.message), "proxy", pages)
+    response.headers.extend(error.headers)
+    return response
+
+
 def render_error(request: Request, status: int, code: str, message: str) -> Response:
     """For `Router.set_error_page`: what was refused before it went anywhere is the proxy's own answer."""
     return failure_response(request, Outcome(status, code, message), "proxy")
@@ -68,9 +76,9 @@ def render_error(request: Request, status: int, code: str, message: str) -> Resp
 
 def intercepted_response(request: Request, status: int, pages: ErrorPages) -> Response | None:
     """What a browser gets in place of an upstream's error, with `proxy_intercept_errors on`: the page for its status;
-    None when there is none, or when the client prefers JSON: then the upstream's own reply passes.
+    None when there is none, when the reply has no body, or when the client prefers JSON: then the upstream's passes.
     """
-    if status < 300 or pages.find(status) is None or not request.wants_html:
+    if status < 300 or status in BODILESS or pages.find(status) is None or not request.wants_html:
         return None
     reason = REASONS.get(status, "Error")
     return failure_response(

@@ -121,8 +121,8 @@ class Features:
 
     @property
     def concerns_requests(self) -> bool:
-        """Whether a request is to be looked at before it is forwarded: limits, cache, rewriting."""
-        return bool(self.limits or self.cache is not None or self.rewrites)
+        """Whether a request takes the way through `intake`. (Rewriting comes before, when its place is looked for.)"""
+        return bool(self.limits) or self.concerns_replies
 
     @property
     def concerns_replies(self) -> bool:

@@ -17,7 +17,7 @@ from services.proxy.answering import Answering
 from services.proxy.attempt import Stage
 from services.proxy.destination import Destination
 from services.proxy.exchanges import ExchangeTable
-from services.proxy.failures import failure_response
+from services.proxy.failures import failure_response, refusal_response
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.reply_heads import ReplyHeads
 from services.proxy.request_body import RequestBody
@@ -144,7 +144,7 @@ class Forwarding(Answering):
             self._give_up(ALL_BUSY)
             return
         ticket.on_place = partial(self.guard, self._take_place)
-        ticket.on_timeout = partial(self._give_up, WAITED_IN_VAIN)
+        ticket.on_timeout = partial(self.guard, partial(self._give_up, WAITED_IN_VAIN))  # others time out as well
         self._ticket = ticket
 
     def _take_place(self) -> None:
@@ -208,7 +208,7 @@ class Forwarding(Answering):
             return
         self._free(reuse=False)
         if isinstance(error, HttpError):
-            self._answer(self.client.error_reply(self.request, error))
+            self._answer(refusal_response(self.request, error, self._destination.features.pages))
         else:
             self.client.abort()  # it is leaving
 

@@ -173,7 +173,7 @@ class _Trail:
             peer=self._peer.address,
             scheme=self._scheme,
             host=self._host,
-            port=_port_of(self._host, self._scheme),
+            port=port_of(self._host, self._scheme),
             trail=self._peer.address,
             forwarded=self._element(),
         )
@@ -199,7 +199,7 @@ class _Trail:
             peer=self._peer.address,
             scheme=scheme,
             host=host,
-            port=_port_of(host, scheme),
+            port=port_of(host, scheme),
             trail=", ".join([node.address for node in (*chain, self._peer)]),
             forwarded=f"{received}, {self._element()}",
         )
@@ -220,7 +220,7 @@ class _Trail:
             peer=self._peer.address,
             scheme=scheme,
             host=host,
-            port=port if _is_port(port) else _port_of(host, scheme),
+            port=port if _is_port(port) else port_of(host, scheme),
             trail=", ".join([*said, self._peer.address]),
             forwarded=", ".join([*elements, self._element()]),
         )
@@ -267,7 +267,7 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536
 
 
-def _port_of(host: str, scheme: str) -> str:
+def port_of(host: str, scheme: str) -> str:
     """The port that the client asked for. Not our listener's: behind Docker's mapping that is another."""
     _, colon, port = host.rpartition(":")
     return port if colon and _is_port(port) and not host.endswith("]") else _DEFAULT_PORTS[scheme]

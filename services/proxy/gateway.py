@@ -139,8 +139,7 @@ class Gateway:
         location = decision.location
         if location.answer is not None:
             return Place(None, decision, True)
-        features = location.features
-        needs_look = bool(location.settings.address_rules or features.limits) or features.concerns_replies
+        needs_look = bool(location.settings.address_rules) or location.features.concerns_requests
         return Place(self._destination(location), decision, needs_look, target)
 
     def _destination(self, location: LocationConfig) -> Destination:

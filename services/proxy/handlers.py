@@ -10,12 +10,11 @@ from functools import partial
 from services.proxy.access import Access, Visitor
 from services.proxy.answers import own_answer
 from services.proxy.destination import Destination
-from services.proxy.failures import failure_response
+from services.proxy.failures import refusal_response
 from services.proxy.forward import Forwarder, Forwarding
 from services.proxy.gateway import Gateway, Place
 from services.proxy.intake import Intake
 from services.proxy.mesh import Mesh
-from services.proxy.retries import Outcome
 from services.proxy.revocation import Oversight, Revocation
 from services.proxy.rewritten_routes import Redirect
 from services.proxy.routing import BadPathError, NoRoute, SlashRedirect, upstream_target
@@ -56,10 +55,13 @@ class SiteHandler:
                 target = request.target
                 if route.location.uri is not None:
                     target = upstream_target(target, request.query, route)
-            if needs_look:
-                return self._look(request, found, target)
-            assert destination is not None
-            return Forwarding(self._forwarder, request, destination, target)
+            try:
+                if needs_look:
+                    return self._look(request, found, target)
+                assert destination is not None
+                return Forwarding(self._forwarder, request, destination, target)
+            except HttpError as error:
+                return refusal_response(request, error, route.location.features.pages)
         if isinstance(found, Redirect):
             return Response.redirect(found.location, found.status)
         if isinstance(found, SlashRedirect):
@@ -70,15 +72,10 @@ class SiteHandler:
 
     def _look(self, request: Request, place: Place, target: str) -> Response:
         """What the place says before anything is forwarded: who may come, how often, and whether it is known here."""
-        features = place.route.location.features
-        try:
-            answer = own_answer(request, place.route.location)
-        except HttpError as error:
-            return failure_response(request, Outcome(error.status, error.code, error.message), "proxy", features.pages)
-        if answer is not None:
+        if (answer := own_answer(request, place.route.location)) is not None:
             return answer
         assert place.destination is not None
-        taken = self._intake.take(request, features, now())
+        taken = self._intake.take(request, place.route.location.features, now())
         if taken.response is not None and not taken.delay_s:
             return taken.response
         if taken.is_plain:

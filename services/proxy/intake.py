@@ -11,13 +11,14 @@ from services.proxy.cache_rules import Pairs, read_traits
 from services.proxy.cache_work import CacheStore, CacheWork
 from services.proxy.config_values import ProxyConfig
 from services.proxy.failures import failure_response
-from services.proxy.features import PLAIN_FILE, Features
-from services.proxy.forwarding_fields import ClientFinder, client_view, remember_view
+from services.proxy.features import PLAIN_FILE, Features, WholeFileFeatures
+from services.proxy.forwarding_fields import ClientFinder, client_view, port_of, remember_view
 from services.proxy.moments import Moment
 from services.proxy.rate_limits import RateLimits
 from services.proxy.reply_cache import CacheQuery, Decision, ReplyCache, Verdict
 from services.proxy.reply_work import ReplyWork
 from services.proxy.retries import Outcome
+from services.proxy.rewriting import wants_tunnel
 from services.proxy.templates import RequestFacts
 from shared.httpcore.message import Request, Response
 
@@ -30,7 +31,7 @@ class Taken:
     """What to do with a request: answer it with `response`; or forward it after `delay_s`, with `conditions` in place
     of its own If-None-Match and If-Modified-Since (empty: its own pass), and have `work` look at the reply.
 
-    `waits_for`: another may be fetching the same, so that key is joined in `Intake.store.fetches` first. Who is told to
+    `waits_for`: another may be fetching the same, so that key is joined in `store.fetches` first. Who is told to
     wait and then that the reply is there asks `look_up` again; who is told to go on uses this value.
     """
 
@@ -53,21 +54,21 @@ class Intake:
     """The front of the proxy. One lives as long as the process; `apply` follows a reload."""
 
     def __init__(self) -> None:
-        size = PLAIN_FILE.cache_size
         self._whole = PLAIN_FILE
         self.verdicts = dict.fromkeys(Verdict, 0)  # how often the cache said so, since the start
         self.delayed_count = self.refused_count = 0  # by rate limits
         self.limits = RateLimits()
-        self.store = CacheStore(ReplyCache(size.max_bytes, size.max_reply_bytes))
+        self.store = _new_store(PLAIN_FILE)
         self._finder: ClientFinder | None = None  # None: nobody's word counts
 
     def apply(self, config: ProxyConfig) -> None:
-        """This configuration is in force. Rates go on; the cache is emptied, for a URL may lead elsewhere now."""
+        """This configuration is in force. Rates go on; the cache is another, for a URL may lead elsewhere now. What is
+        under way by the configuration before ends with the cache before.
+        """
         features = self._whole = config.features
         self._finder = ClientFinder(features.hops) if features.hops.networks else None
         self.limits.apply(features.rate_zones)
-        self.store.replies.clear()
-        self.store.replies.resize(features.cache_size.max_bytes, features.cache_size.max_reply_bytes)
+        self.store = _new_store(features)
 
     def expects_proxy_header(self, peer_ip: str) -> bool:
         """Whether a connection from there must begin with a PROXY header."""
@@ -88,33 +89,46 @@ class Intake:
                 return Taken(failure_response(request, RATE_LIMITED, "proxy", features.pages, admission.retry_after_s))
             delay_s = admission.delay_s
             self.delayed_count += delay_s > 0
-        return self.look_up(request, features, now, delay_s)
+        return self.look_up(request, features, self.store, now, delay_s)
 
-    def look_up(self, request: Request, features: Features, now: Moment, delay_s: float = 0.0) -> Taken:
-        """As `take`, for a request that was admitted."""
-        if features.cache is None:
+    def look_up(
+        self, request: Request, features: Features, store: CacheStore, now: Moment, delay_s: float = 0.0
+    ) -> Taken:
+        """As `take`, for a request that was admitted. `store` is that of the configuration that `features` are of."""
+        if features.cache is None or wants_tunnel(request):
             work = ReplyWork(request, features) if features.concerns_replies else None
             return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
         query = query_of(request)
-        decision = self.store.replies.look_up(query, features.cache, now.unix_s)
+        decision = store.replies.look_up(query, features.cache, now.unix_s)
         self.verdicts[decision.verdict] += 1
         if decision.verdict is Verdict.REFUSE:
             return Taken(failure_response(request, ONLY_IF_CACHED, "proxy", features.pages))
         leads = features.collapses and _may_be_shared(decision, query)
-        work = ReplyWork(request, features, CacheWork(self.store, query, decision, features.cache, leads=leads))
+        work = ReplyWork(request, features, CacheWork(store, query, decision, features.cache, leads=leads))
         if decision.verdict is Verdict.HIT:
             return Taken(work.answer_from_cache(now), delay_s)
         return Taken(None, delay_s, work, decision.conditions, query.key if leads else "")
 
 
+def _new_store(whole: WholeFileFeatures) -> CacheStore:
+    return CacheStore(ReplyCache(whole.cache_size.max_bytes, whole.cache_size.max_reply_bytes))
+
+
 def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
-    """Whether another's fetch may serve this request, and this one's others."""
-    return decision.verdict in (Verdict.MISS, Verdict.STALE) and query.method == "GET" and not query.traits.no_store
+    """Whether another's fetch may serve this request, and this one's others: what comes will mostly be stored. A 304 to
+    the client's own condition is not, and neither is what one gets who proves who he is.
+    """
+    if query.method != "GET" or query.traits.no_store or query.traits.has_authorization:
+        return False
+    has_condition = "if-none-match" in query.headers or "if-modified-since" in query.headers
+    return bool(decision.conditions) or (decision.verdict in (Verdict.MISS, Verdict.STALE) and not has_condition)
 
 
 def query_of(request: Request) -> CacheQuery:
     """The request as the cache sees it."""
     headers, own_site, view = request.headers, f"{request.scheme}://{request.host}", client_view(request)
+    port = view.by_name["X-Forwarded-Port"]
+    is_plain = view.site == own_site and port == port_of(request.host, request.scheme)
     return CacheQuery(
         method=request.method,
         site=view.site,
@@ -122,5 +136,5 @@ def query_of(request: Request) -> CacheQuery:
         headers=headers,
         traits=read_traits(headers),
         has_body=request.has_body,
-        place="" if view.site == own_site else f"{own_site} ",
+        place="" if is_plain else f"{own_site} {port} ",
     )

@@ -30,6 +30,7 @@ from shared.httpcore.headers import Headers
 
 # What a stored reply costs beside its bytes: objects, the key, places in tables.
 OVERHEAD_BYTES = 1024
+PAIR_BYTES = 128  # and a field beside its characters
 MAX_VARIANTS = 32  # of one key; a reply that varies on User-Agent must not fill the cache alone
 _NEVER = 2**62  # a time that no date reaches
 
@@ -38,8 +39,8 @@ _NEVER = 2**62  # a time that no date reaches
 class CacheQuery:
     """A request as the cache sees it. `site` is what the client asked for, `https://host:port`.
 
-    `place` is whatever else the reply may depend on without `Vary` saying so: the Host that a trusted hop sent, when it
-    speaks of another site in X-Forwarded-Host.
+    `place` is whatever else the reply may depend on without `Vary` saying so: the Host that a trusted hop sent and the
+    port that it spoke of, when they are not those of `site`.
     """
 
     method: str
@@ -120,6 +121,8 @@ class ReplyCache:
 
     def plan(self, query: CacheQuery, reply: Received, settings: CacheSettings) -> StoredReply | None:
         """The reply to collect the body for, to be given to `keep`; None when it must not or can't be stored."""
+        if query.has_body:  # the body is in no key: what it made the upstream say is nobody else's
+            return None
         stored = storable(query.method, query.headers, query.traits, reply, settings)
         length = reply.headers.get("content-length") or ""
         if stored is None or (length.isdigit() and int(length) > self.max_reply_bytes):
@@ -172,17 +175,6 @@ class ReplyCache:
     def forget(self, query: CacheQuery) -> None:
         """Nothing stored answers this request any more."""
         self._discard(query.key, [each for each in self._variants.get(query.key, ()) if is_match(each, query.headers)])
-
-    def resize(self, max_bytes: int, max_reply_bytes: int) -> None:
-        """Other bounds, from now on."""
-        self.max_bytes = max_bytes
-        self.max_reply_bytes = min(max_reply_bytes, max_bytes)
-        self._make_room()
-
-    def clear(self) -> None:
-        """Nothing is stored: after a reload the same URL may lead elsewhere."""
-        self._variants.clear()
-        self.size = 0
 
     def _discard(self, key: str, gone: Iterable[StoredReply]) -> int:
         variants = self._variants.get(key)
@@ -238,7 +230,7 @@ def _client_has_it(stored: StoredReply, query: CacheQuery) -> bool:
 
 
 def _size_of(key: str, stored: StoredReply) -> int:
-    fields = sum(len(name) + len(value) for name, value in (*stored.pairs, *stored.vary))
+    fields = sum(PAIR_BYTES + len(name) + len(value) for name, value in (*stored.pairs, *stored.vary))
     return OVERHEAD_BYTES + len(key) + fields + len(stored.body)
 
 

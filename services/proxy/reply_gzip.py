@@ -5,12 +5,13 @@ nginx's `gzip on`, off by default. What shrinks, who takes it and what gives sec
 comes after the cache.
 """
 
+import asyncio
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.httpcore.compression import LEVEL, MIN_BYTES, may_compress, vary_by_coding, weaken_etag
+from shared.httpcore.compression import LEVEL, MIN_BYTES, PIECE_BYTES, may_compress, vary_by_coding, weaken_etag
 from shared.httpcore.headers import Headers
 from shared.httpcore.media_types import is_compressible_type
 from shared.httpcore.message import Response
@@ -100,3 +101,12 @@ class GzipStream:
     def end(self) -> bytes:
         """The last bytes; nothing may be added after them."""
         return self._packer.flush(zlib.Z_FINISH)
+
+
+async def gzip_pieces(body: bytes, level: int) -> AsyncIterator[bytes]:
+    """A long body in gzip, between whose pieces others get their turn."""
+    stream = GzipStream(level)
+    for at in range(0, len(body), PIECE_BYTES):
+        yield stream.add(body[at : at + PIECE_BYTES])
+        await asyncio.sleep(0)
+    yield stream.end()

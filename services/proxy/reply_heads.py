@@ -26,7 +26,7 @@ _DATE = make_field_finder(["date"])
 class ReplyHead(ResponseHead):
     """One head: what it decides, and what of it passes."""
 
-    __slots__ = ("has_date", "names_upstream", "size")
+    __slots__ = ("has_date", "redirects", "sets_cookie", "size")
 
     def __init__(self, wire: bytes, limits: Limits) -> None:
         """Of a whole head. ProtocolError (502) when it breaks a rule."""
@@ -35,8 +35,9 @@ class ReplyHead(ResponseHead):
         if self.named or self.status == 101 or wire[7] != 0x31 or wire[12] != 0x20:
             self._change_passed()
         self.has_date = b"\nDate:" in self.passed or _DATE.search(self.passed) is not None
-        lowered = self.passed.lower()  # perhaps it does, in a redirect or for a cookie:
-        self.names_upstream = b"\nlocation:" in lowered or b"\nset-cookie:" in lowered or b"\nrefresh:" in lowered
+        lowered = self.passed.lower()  # in either it may name the upstream:
+        self.redirects = b"\nlocation:" in lowered or b"\nrefresh:" in lowered
+        self.sets_cookie = b"\nset-cookie:" in lowered
 
     def _change_passed(self) -> None:
         """What is seldom to be changed: a status line of HTTP/1.0 or without its last space, and odd lines."""
@@ -62,7 +63,7 @@ class ReplyHead(ResponseHead):
         """The same head with other fields. Not `has_length`: its body is now of unknown length."""
         changed = copy(self)
         changed.passed = self.start + serialize_fields(pairs).encode("latin-1")
-        changed.names_upstream = False
+        changed.redirects = changed.sets_cookie = False
         if not has_length:
             changed.content_length = None
         return changed

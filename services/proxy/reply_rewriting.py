@@ -39,8 +39,9 @@ class DefaultRedirect:
         if not path.startswith(self.uri):
             return None
         rest = path[len(self.uri) :]
-        # Deliberate: never `//…`, which a browser reads as another host.
-        return self.prefix + (rest.lstrip("/") if self.prefix.endswith("/") else rest)
+        # Deliberate: never `//…`, which a browser reads as another host; nor `/\…`, nor either with tabs between, which
+        # browsers read as the same (WHATWG URL §4.4).
+        return self.prefix + (rest.lstrip("/\\\t") if self.prefix.endswith("/") else rest)
 
 
 def _names_of(upstream: str, scheme: str) -> tuple[str, ...]:
@@ -58,15 +59,15 @@ class ReplyRules:
     cookie_domains: tuple[TextRule, ...] = ()
 
     @property
-    def is_any(self) -> bool:
-        """Whether there is a rule at all."""
-        return bool(self.redirects or self.cookie_paths or self.cookie_domains)
+    def change_cookies(self) -> bool:
+        """Whether there is a rule for Set-Cookie."""
+        return bool(self.cookie_paths or self.cookie_domains)
 
     @property
     def touched(self) -> frozenset[str]:
         """The lower-case names of the fields that may change; all others pass as they came."""
         names = {"location", "refresh"} if self.redirects else set()
-        if self.cookie_paths or self.cookie_domains:
+        if self.change_cookies:
             names.add("set-cookie")
         return frozenset(names)
 

@@ -12,21 +12,22 @@ from services.proxy.failures import intercepted_response
 from services.proxy.features import Features
 from services.proxy.moments import Moment
 from services.proxy.reply_cache import answer_from, cache_status
-from services.proxy.reply_gzip import Coding, GzipStream, ReplyFacts, choose_coding, coded_pairs
+from services.proxy.reply_gzip import Coding, GzipStream, ReplyFacts, choose_coding, coded_pairs, gzip_pieces
 from services.proxy.reply_rewriting import rewrite_reply_fields
 from services.proxy.templates import RequestFacts
+from shared.httpcore.compression import MAX_WHOLE_BYTES
 from shared.httpcore.headers import Headers
-from shared.httpcore.message import Request, Response
+from shared.httpcore.message import Request, Response, StreamingResponse
 
 Pairs = list[tuple[str, str]]
-# What our own server writes into every reply that it makes.
-_WRITTEN_BY_SERVER = frozenset({"date", "content-length", "x-request-id"})
+# What our own server writes into every reply that it makes. (A Date it writes where there is none.)
+_WRITTEN_BY_SERVER = frozenset({"content-length", "x-request-id"})
 
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
     """What becomes of a reply whose head has come. `response`: it is sent instead, and the body is not wanted. Else
-    `pairs` are the fields, and each part of the body goes through `on_data`.
+    `pairs` are the fields, and each part of the body goes through `on_data`, unless nobody `needs_body`.
 
     `is_coded`: the body's length is not the upstream's, so it is chunked.
     """
@@ -34,6 +35,7 @@ class Shaped:
     response: Response | None
     pairs: Pairs
     is_coded: bool = False
+    needs_body: bool = False
 
 
 class ReplyWork:
@@ -58,7 +60,8 @@ class ReplyWork:
             if stored is not None:
                 return Shaped(self._answer(stored, now, reply.status), [])
         if (page := self._page_for(reply.status)) is not None:
-            self.on_cut(now)
+            if cache is not None:
+                cache.on_replaced(now)
             return Shaped(page, [])
         if cache is not None:
             said = cache_status(cache.decision, now.unix_s, is_stored=cache.is_keeping, upstream_status=reply.status)
@@ -67,7 +70,9 @@ class ReplyWork:
         coding = self._choose(reply.status, pairs, int(length) if length.isdigit() else None)
         if coding is Coding.GZIP and self._request.method != "HEAD":
             self._gzip = GzipStream(self._features.gzip.level)
-        return Shaped(None, coded_pairs(pairs, coding), coding is Coding.GZIP)
+        is_coded = coding is Coding.GZIP
+        needs_body = is_coded or (cache is not None and cache.is_keeping)
+        return Shaped(None, coded_pairs(pairs, coding), is_coded, needs_body)
 
     def on_data(self, data: bytes, now: Moment) -> bytes:
         """What is sent for this part of the body."""
@@ -106,11 +111,13 @@ class ReplyWork:
         pairs = [pair for pair in answer.pairs if pair[0].lower() not in _WRITTEN_BY_SERVER]
         pairs.append(("Cache-Status", cache_status(cache.decision, now.unix_s, upstream_status=upstream_status)))
         coding = self._choose(answer.status, pairs, len(stored.body))
-        body = answer.body
+        fields, body, level = coded_pairs(pairs, coding), answer.body, self._features.gzip.level
+        if coding is Coding.GZIP and len(body) > MAX_WHOLE_BYTES:
+            return StreamingResponse(answer.status, gzip_pieces(body, level), None, fields)
         if coding is Coding.GZIP:
-            stream = GzipStream(self._features.gzip.level)
+            stream = GzipStream(level)
             body = stream.add(body) + stream.end()
-        return Response(answer.status, body, None, coded_pairs(pairs, coding))
+        return Response(answer.status, body, None, fields)
 
     def _page_for(self, status: int) -> Response | None:
         features = self._features

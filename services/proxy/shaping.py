@@ -38,14 +38,16 @@ def now() -> Moment:
 class ShapedForwarding(Forwarding):
     """A request for which `intake` has more to say than to forward it."""
 
-    __slots__ = ("_intake", "_taken", "_timer", "_waits_for")
+    __slots__ = ("_intake", "_place", "_store", "_taken", "_timer", "_waits_for")
 
     def __init__(
         self, forwarder: Forwarder, request: Request, destination: Destination, target: str, intake: Intake,
         taken: Taken,
     ) -> None:  # fmt: skip
         super().__init__(forwarder, request, _with_conditions(destination, taken), target)
+        self._place = destination  # without conditions of the cache's
         self._intake = intake
+        self._store = intake.store  # that of the configuration by which the request came, whatever is reloaded
         self._taken = taken
         self._timer: asyncio.TimerHandle | None = None
         self._waits_for = ""  # the key of the fetch that another is at
@@ -67,7 +69,7 @@ class ShapedForwarding(Forwarding):
             self._answer(self._taken.response)
             return
         key = self._taken.waits_for
-        if key and not self._intake.store.fetches.join(key, self._on_fetched, monotonic()):
+        if key and not self._store.fetches.join(key, self._on_fetched, monotonic()):
             self._waits_for = key
             self._timer = self.client.loop.call_later(PATIENCE_S, self.guard, self._lose_patience)
             return
@@ -85,15 +87,15 @@ class ShapedForwarding(Forwarding):
             return
         if is_stored:
             features = self._destination.features
-            taken = self._taken = self._intake.look_up(self.request, features, now())
+            taken = self._taken = self._intake.look_up(self.request, features, self._store, now())
             if taken.response is not None:
                 self._answer(taken.response)
                 return
-            self._destination = _with_conditions(self._destination, taken)
+            self._destination = _with_conditions(self._place, taken)
         self._try_one()
 
     def _lose_patience(self) -> None:
-        self._intake.store.fetches.leave(self._waits_for, self._on_fetched)
+        self._store.fetches.leave(self._waits_for, self._on_fetched)
         self._stop_waiting()
         self._try_one()
 
@@ -106,8 +108,8 @@ class ShapedForwarding(Forwarding):
     def abandon(self) -> None:
         """See Deferred."""
         if self._waits_for:
-            self._intake.store.fetches.leave(self._waits_for, self._on_fetched)
-        else:
+            self._store.fetches.leave(self._waits_for, self._on_fetched)
+        elif self._timer is None:  # else it has not begun yet, and leads nobody
             self._settle()
         self._stop_waiting()
         super().abandon()
@@ -129,6 +131,9 @@ class ShapedForwarding(Forwarding):
             self._answer(shaped.response)
             return
         self._reply = head.with_pairs(shaped.pairs, has_length=head.content_length is not None and not shaped.is_coded)
+        if not shaped.needs_body:
+            super()._pass_reply(self._reply, data)  # by the shortest way, large ones by splice
+            return
         if is_bodiless:
             work.on_end(moment)
             self.send_whole(b"", is_clean=len(data) == head.size)

@@ -43,27 +43,28 @@ def serialize_reply_head(
     """The head of a reply, its empty line included. ValueError for a field that can't be written.
 
     `length` is the body's in bytes; None: it is chunked, or ends with the connection. `persists`: the connection goes
-    on. `date` is now as an HTTP-date.
+    on. `date` is now as an HTTP-date; a reply that was made earlier, and kept, brings its own.
     """
     status = response.status
     connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
-    line, fields = fixed_parts(status, response.content_type, connection, chunked, *response.headers)
+    line, own_date, fields = fixed_parts(status, response.content_type, connection, chunked, *response.headers)
     if length is None or chunked or status in BODILESS or status == 101:
-        text = f"{line}{date}{fields}X-Request-Id: {request.id}\r\n\r\n"
+        text = f"{line}{own_date or date}{fields}X-Request-Id: {request.id}\r\n\r\n"
     else:
-        text = f"{line}{date}{fields}Content-Length: {length}\r\nX-Request-Id: {request.id}\r\n\r\n"
+        text = f"{line}{own_date or date}{fields}Content-Length: {length}\r\nX-Request-Id: {request.id}\r\n\r\n"
     return text.encode("latin-1")
 
 
 @lru_cache(maxsize=1024)
 def fixed_parts(
     status: int, content_type: str | None, connection: str, chunked: bool, *pairs: tuple[str, str]
-) -> tuple[str, str]:
-    """What stands before the date and after it, the same for most replies of one handler, so made once.
+) -> tuple[str, str, str]:
+    """What stands before the date, the reply's own date if it has one, and what stands after it, the same for most
+    replies of one handler, so made once.
 
     Without the body's length and the request's id. `connection`: what that field says, "" for nothing.
     """
-    lines = []
+    lines, own_date = [], ""
     if status == 101:
         lines.append("Connection: Upgrade\r\n")
     else:
@@ -73,8 +74,13 @@ def fixed_parts(
             lines.append(f"Connection: {connection}\r\n")
     if content_type is not None:
         lines.append(serialize_field("Content-Type", content_type))
-    lines += [serialize_field(name, value) for name, value in pairs]
-    return f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\nDate: ", "\r\n" + "".join(lines)
+    for name, value in pairs:
+        line = serialize_field(name, value)
+        if name.lower() == "date":
+            own_date = value
+        else:
+            lines.append(line)
+    return f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\nDate: ", own_date, "\r\n" + "".join(lines)
 
 
 def serialize_request_head(method: str, target: str, pairs: Iterable[tuple[str, str]]) -> bytes:

@@ -20,7 +20,7 @@ class Repeat:
     def __init__(self, request: Request, response: RepeatableResponse) -> None:
         """The reply as the hooks have left it; for a connection that goes on after it."""
         connection = KEEPS_ALIVE[request.version_minor]
-        self._before_date, fields = fixed_parts(
+        self._before_date, _, fields = fixed_parts(
             response.status, response.content_type, connection, False, *response.headers
         )
         self._after_date = f"{fields}Content-Length: {len(response.body)}\r\nX-Request-Id: "

@@ -149,10 +149,10 @@ def test_gzip_pages_and_traces(tmp_path: Path) -> None:
     ("word", "requests", "replies"),
     [
         ("limit_req zone=z;", True, False),
-        ("rewrite ^/x /y break;", True, False),
+        ("rewrite ^/x /y break;", False, False),
         ("proxy_cache on;", True, True),
-        ("gzip on;", False, True),
-        ("proxy_intercept_errors on;", False, True),
+        ("gzip on;", True, True),
+        ("proxy_intercept_errors on;", True, True),
         ("proxy_redirect off;", False, False),
     ],
 )

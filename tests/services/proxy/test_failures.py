@@ -74,4 +74,5 @@ def test_an_upstream_s_error_is_replaced_for_browsers_where_there_is_a_page() ->
     )
     assert intercepted_response(request_of("application/json"), 502, OURS) is None
     assert intercepted_response(request_of(BROWSER), 503, OURS) is None
+    assert intercepted_response(request_of(BROWSER), 304, ErrorPages({304: parse_error_page("")})) is None
     assert intercepted_response(request_of(BROWSER), 200, ErrorPages({200: parse_error_page("")})) is None

@@ -12,6 +12,7 @@ from services.proxy.features import Features
 from services.proxy.intake import Intake, Taken
 from services.proxy.moments import Moment
 from services.proxy.reply_work import Shaped
+from shared.httpcore.dates import format_http_date
 from shared.httpcore.headers import Headers
 from shared.httpcore.message import Request, Response
 
@@ -115,7 +116,8 @@ def test_a_reply_is_fetched_used_asked_about_and_used_again() -> None:
     assert hit is not None
     status, fields, body = of_response(hit)
     assert (status, fields["Age"], fields["Cache-Status"], body) == (200, "30", "weaprous; hit; ttl=30", PAGE)
-    assert not {"Date", "Content-Length"} & set(fields)
+    assert "Content-Length" not in fields
+    assert fields["Date"] == format_http_date(T0)  # when it was made; with Age the client knows how old it is
     stale = proxy.take(request_of("/a", 'If-None-Match: "mine"'), 90)
     assert (stale.response, stale.conditions) == (None, (("If-None-Match", '"x"'),))
     status, fields, body = proxy.exchange(request_of(), "Cache-Control: max-age=60", status=304, body=b"", seconds=90)
@@ -167,6 +169,26 @@ def test_what_breaks_off_or_is_too_large_is_not_kept() -> None:
     assert proxy.take(request_of()).response is not None
 
 
+def test_replies_that_are_coming_take_no_more_room_than_those_that_are_there() -> None:
+    proxy = Proxy("proxy_cache on;", "proxy_cache_size 32k max_reply=16k;")
+    works = []
+    for at_once in range(4):
+        work = proxy.take(request_of(f"/{at_once}")).work
+        assert work is not None
+        work.on_head(Received(200, Headers(pairs_of(FRESH).items()), T0, T0), "10.0.0.1:80", at(0))
+        work.on_data(b"x" * 12_000, at(0))
+        works.append(work)
+    store = proxy.intake.store
+    assert store.gathered_bytes == 24_000
+    works[0].on_cut(at(0))
+    for work in works:
+        work.on_end(at(0))
+    assert store.gathered_bytes == 0
+    assert [proxy.take(request_of(f"/{at_once}")).response is not None for at_once in range(4)] == [
+        False, True, False, False,
+    ]  # fmt: skip
+
+
 def test_a_write_and_a_reload_empty_what_they_must() -> None:
     proxy = Proxy("proxy_cache on;")
     proxy.exchange(request_of("/a"), *FRESH)
@@ -177,10 +199,20 @@ def test_a_write_and_a_reload_empty_what_they_must() -> None:
     assert proxy.take(request_of("/b")).response is None
 
 
+def test_what_is_fetched_while_a_reload_takes_over_is_not_in_the_new_cache() -> None:
+    proxy = Proxy("proxy_cache on;")
+    work = proxy.take(request_of()).work
+    assert work is not None
+    work.on_head(Received(200, Headers(pairs_of(FRESH).items()), T0, T0), "10.0.0.1:80", at(0))
+    proxy.apply("proxy_cache on;")
+    work.on_end(at(0))
+    assert proxy.take(request_of()).response is None
+
+
 def test_sites_and_schemes_that_a_hop_speaks_of_are_kept_apart() -> None:
     proxy = Proxy("proxy_cache on;", "set_real_ip_from 10.0.0.0/8;")
     proxy.exchange(request_of(), *FRESH)
-    for line in ("X-Forwarded-Proto: https", "X-Forwarded-Host: other.example"):
+    for line in ("X-Forwarded-Proto: https", "X-Forwarded-Host: other.example", "X-Forwarded-Port: 8443"):
         assert proxy.take(request_of("/a", line, peer="10.0.0.1")).response is None
         assert proxy.take(request_of("/a", line)).response is not None
     moved = request_of("/a", "X-Forwarded-Host: shop.example", peer="10.0.0.1")
@@ -249,6 +281,14 @@ class TestCollapsing:
         assert self.proxy.take(request_of(method="POST")).waits_for == ""
         assert self.proxy.take(request_of("/a", "Cache-Control: no-store")).waits_for == ""
 
+    @pytest.mark.parametrize("line", ["Authorization: Basic eA==", 'If-None-Match: "x"', "If-Modified-Since: x"])
+    def test_who_will_get_what_is_not_stored_holds_nobody_up(self, line: str) -> None:
+        assert self.proxy.take(request_of("/a", line)).waits_for == ""
+
+    def test_who_asks_about_what_is_stale_shares_the_answer_whatever_he_has_himself(self) -> None:
+        self.proxy.exchange(request_of(), "Cache-Control: max-age=0", 'ETag: "x"')
+        assert self.proxy.take(request_of("/a", 'If-None-Match: "y"')).waits_for
+
 
 def test_gzip_comes_after_the_cache() -> None:
     proxy = Proxy("proxy_cache on; gzip on;")
@@ -262,6 +302,21 @@ def test_gzip_comes_after_the_cache() -> None:
     again = proxy.exchange(request_of("/a", takes))
     assert (gzip.decompress(again[2]), again[1]["Content-Encoding"]) == (PAGE, "gzip")
     assert proxy.exchange(request_of("/a", takes, 'If-None-Match: W/"x"'))[0] == 304
+
+
+def test_a_body_is_looked_at_only_where_it_is_kept_or_changed() -> None:
+    def needs_body(words: str, *lines: str, takes: str = "gzip") -> bool:
+        work = Proxy(words).take(request_of("/a", f"Accept-Encoding: {takes}")).work
+        assert work is not None
+        head = Received(200, Headers(pairs_of(lines).items()), T0, T0)
+        return work.on_head(head, "10.0.0.1:80", at(0)).needs_body
+
+    assert needs_body("proxy_cache on;", *FRESH)
+    assert not needs_body("proxy_cache on;", *FRESH, "Content-Length: 99999999")
+    assert needs_body("gzip on;", *FRESH)
+    assert not needs_body("gzip on;", *FRESH, takes="identity")
+    assert not needs_body("gzip on;", "Content-Type: image/png")
+    assert not needs_body("proxy_intercept_errors on;", *FRESH)
 
 
 def test_gzip_of_a_head_has_fields_and_no_body() -> None:
@@ -285,6 +340,27 @@ def test_error_pages_replace_what_comes_and_what_is_kept(tmp_path: Path) -> None
     assert proxy.exchange(request_of(), *FRESH, status=404)[::2] == (404, PAGE)
     assert proxy.take(request_of()).response is not None
     assert proxy.exchange(request_of("/a", BROWSER))[::2] == (404, b"gone: id-1")
+
+
+def test_browsers_that_get_a_page_for_an_error_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    (tmp_path / "gone.html").write_text("gone", encoding="utf-8")
+    (tmp_path / "proxy.conf").write_text(
+        "error_page 404 gone.html; proxy_intercept_errors on; proxy_cache on; proxy_cache_lock on;\n"
+        'host "*" { proxy_pass http://h:1; }',
+        encoding="utf-8",
+    )
+    config = load_config(tmp_path / "proxy.conf")
+    proxy = Proxy()
+    proxy.intake.apply(config)
+    proxy.features = config.hosts[0].locations[0].features
+    taken = proxy.take(request_of("/a", BROWSER))
+    fetches, told = proxy.intake.store.fetches, list[bool]()
+    assert fetches.join(taken.waits_for, told.append, 0)
+    waiters = [lambda is_stored: told.append(is_stored) for _ in range(2)]
+    assert [fetches.join(taken.waits_for, waiter, 0) for waiter in waiters] == [False, False]
+    assert taken.work is not None
+    taken.work.on_head(Received(404, Headers(pairs_of(FRESH).items()), T0, T0), "u", at(0))
+    assert told == [False, False]
 
 
 def test_a_redirect_is_kept_as_it_is_sent() -> None:

@@ -209,3 +209,16 @@ def read_plainly(wire: bytes) -> object:
 
 def read(wire: bytes) -> ReplyHead:
     return ReplyHead(wire, DEFAULT_LIMITS)
+
+
+def test_a_head_knows_whether_it_may_name_the_upstream() -> None:
+    heads = ReplyHeads()
+    for lines, expected in (
+        (b"Set-Cookie: a=1\r\nLOCATION: /x\r\n", (True, True)),
+        (b"set-cookie: a=1\r\n", (False, True)),
+        (b"Refresh: 5\r\n", (True, False)),
+        (b"X: location:\r\n", (False, False)),
+    ):
+        head = heads.read(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n")
+        assert head is not None
+        assert (head.redirects, head.sets_cookie) == expected

@@ -114,6 +114,12 @@ def test_only_what_rules_concern_is_touched() -> None:
     assert rewrite_reply_fields(pairs, ReplyRules((DEFAULT,)), facts())[1:] == pairs[1:]
 
 
+@pytest.mark.parametrize("rest", ["//evil.example/", "/\\evil.example/", "/\t/evil.example/", "/\\\t/evil.example/"])
+def test_a_redirect_of_the_upstream_s_never_becomes_one_to_another_host(rest: str) -> None:
+    rules = ReplyRules((DefaultRedirect(frozenset({"app"}), "/", "/"),))
+    assert changed("Location", "http://app" + rest, rules) == "/evil.example/"
+
+
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60))
 def test_no_value_raises_and_none_becomes_another_host_s(text: str) -> None:
     rules = ReplyRules((DEFAULT,), COOKIES.cookie_paths, COOKIES.cookie_domains)

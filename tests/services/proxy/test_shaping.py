@@ -35,6 +35,7 @@ host shop.example {{
 host "*" {{
     proxy_pass http://quick;
     location /limited/ {{ limit_req zone=keys burst=1 nodelay; }}
+    location /queued/ {{ limit_req zone=pace burst=5; proxy_cache on; proxy_cache_lock on; }}
     location /paced/ {{ limit_req zone=pace burst=5; }}
     location /cached/ {{ proxy_cache on; }}
     location /guessed/ {{ proxy_cache on; proxy_cache_valid 1h; proxy_cache_stale_if_error 1h; proxy_cache_lock on; }}
@@ -44,6 +45,7 @@ host "*" {{
     location /pages/ {{ proxy_intercept_errors on; error_page 404 sorry.html; }}
     location /nowhere/ {{ proxy_pass http://127.0.0.1:1; }}
     location /closed/ {{ deny all; error_page 403 sorry.html; }}
+    location /small/ {{ client_max_body_size 1k; error_page 413 sorry.html; }}
     location /traced/ {{ trace_context start; }}
     location /untraced/ {{ trace_context off; }}
 }}
@@ -112,12 +114,14 @@ def test_a_burst_waits_its_turn_and_one_that_leaves_meanwhile_is_forgotten(shape
 
 
 def test_a_fresh_reply_is_answered_from_memory_for_head_and_conditions_too(shaped: Site) -> None:
-    url = shaped.on(counting("Cache-Control: max-age=60", 'ETag: "1"', "Content-Type: text/plain"), "/cached/")
+    date = "Date: Sun, 06 Nov 2044 08:49:37 GMT"
+    url = shaped.on(counting("Cache-Control: max-age=60", 'ETag: "1"', "Content-Type: text/plain", date), "/cached/")
     first, second = get(url), get(url)
     assert (first.text, second.text) == ("reply 1", "reply 1")
     assert "stored" in first.headers["Cache-Status"]
     assert "hit" in second.headers["Cache-Status"]
     assert int(second.headers["Age"]) >= 0
+    assert second.headers["Date"] == first.headers["Date"]
     assert second.headers["X-Request-Id"] != first.headers["X-Request-Id"]
     head = requests.head(url, timeout=10)
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "7", b"")
@@ -189,6 +193,59 @@ def test_many_who_miss_together_ask_once_and_a_leader_who_leaves_has_a_successor
     assert next(counter) == 3
 
 
+def test_who_waited_for_a_304_that_took_the_reply_away_asks_without_its_validator(shaped: Site) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def reply(talk: Talk) -> None:
+        if talk.request.get("if-none-match"):
+            begun.set()
+            release.wait(10)
+            talk.send('HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nCache-Control: no-store\r\n\r\n')
+        else:
+            talk.reply(b"whole", "200 OK", 'ETag: "1"', "Cache-Control: max-age=0")
+
+    url = shaped.on(reply, "/guessed/")
+    assert get(url).text == "whole"
+    before = looked_up(shaped.proxy)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(get, url) for _ in range(2)]
+        assert begun.wait(10)
+        wait_until(lambda: looked_up(shaped.proxy) == before + 2, why="one leads and one waits")
+        release.set()
+        answers = [future.result() for future in waiting]
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "whole")] * 2
+
+
+def test_one_who_leaves_before_his_turn_does_not_end_the_wait_of_others(shaped: Site) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def slow(talk: Talk) -> None:
+        begun.set()
+        release.wait(10)
+        talk.reply(b"here", "200 OK", "Cache-Control: max-age=60")
+
+    url = shaped.on(slow, "/queued/")
+    path = url.removeprefix(shaped.url)
+    before = looked_up(shaped.proxy)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(get, url)]
+        assert begun.wait(10)
+        waiting.append(pool.submit(get, url))
+        wait_until(lambda: looked_up(shaped.proxy) == before + 2, why="one leads and one waits")
+        request = f"GET {path} HTTP/1.1\r\nHost: {shaped.url.removeprefix('http://')}\r\nX-Pace: three\r\n\r\n"
+        socks = [socket.create_connection(("127.0.0.1", shaped.proxy.port)) for _ in range(5)]
+        for sock in socks:
+            sock.sendall(request.encode())
+        wait_until(lambda: looked_up(shaped.proxy) == before + 7, why="four of them are delayed")
+        for sock in socks:
+            sock.close()
+        for _ in range(3):
+            get(shaped.url + "/x")
+        release.set()
+        assert [future.result().text for future in waiting] == ["here", "here"]
+    assert sum(each.target == path for each in shaped.upstream.requests) == 1
+
+
 def test_a_stale_reply_stands_in_when_the_upstream_fails(shaped: Site) -> None:
     url = shaped.on(lambda talk: talk.reply(b"good", "200 OK", "Cache-Control: max-age=0"), "/guessed/")
     assert get(url).text == "good"
@@ -199,6 +256,33 @@ def test_a_stale_reply_stands_in_when_the_upstream_fails(shaped: Site) -> None:
     answer = get(url)
     assert (answer.status_code, answer.text) == (200, "good")
     assert "stale" in answer.headers["Cache-Status"] or "fwd" in answer.headers["Cache-Status"]
+
+
+def test_what_a_get_with_a_body_was_told_is_told_to_nobody_else(shaped: Site) -> None:
+    def reply(talk: Talk) -> None:
+        talk.reply(b"told " + talk.read_body(), "200 OK", "Cache-Control: max-age=60")
+
+    url = shaped.on(reply, "/cached/")
+    assert requests.get(url, data=b"a lie", timeout=10).text == "told a lie"
+    assert get(url).text == "told "
+
+
+def test_a_websocket_is_asked_for_where_replies_are_cached(shaped: Site) -> None:
+    def reply(talk: Talk) -> None:
+        if talk.request.get("upgrade"):
+            talk.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+            talk.wait_end()
+        else:
+            talk.reply(b"a page", "200 OK", "Cache-Control: max-age=60")
+
+    url = shaped.on(reply, "/guessed/")
+    assert get(url).text == "a page"
+    request = (
+        f"GET {url.removeprefix(shaped.url)} HTTP/1.1\r\nHost: {shaped.url.removeprefix('http://')}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    assert shaped.talk(request.encode(), until_end=False).startswith(b"HTTP/1.1 101 ")
 
 
 def test_a_large_reply_passes_a_place_that_caches_but_is_not_kept(shaped: Site) -> None:
@@ -230,6 +314,7 @@ def test_status_and_metrics_count_what_the_cache_and_the_limits_did(shaped: Site
     assert after["bytes"] > before["bytes"]
     metrics = requests.get(shaped.url + "/_proxy/metrics", timeout=10).text
     assert f'weaprous_proxy_cache_lookups_total{{verdict="hit"}} {after["hit"]}' in metrics
+    assert f"weaprous_proxy_cache_bytes {after['bytes']}\n" in metrics
     assert f'weaprous_proxy_rate_limited_total{{result="refused"}} {after["refused"]}' in metrics
 
 
@@ -312,6 +397,27 @@ def test_what_is_cached_is_compressed_for_each_client_as_it_takes_it(shaped: Sit
     assert get(url, Accept_Encoding="identity").content == b"1" + TEXT
 
 
+def test_a_long_hit_is_compressed_while_it_is_sent_and_others_are_served_meanwhile(shaped: Site) -> None:
+    long = TEXT * 120
+    url = shaped.on(
+        counting("Cache-Control: max-age=60", "Content-Type: text/plain", body=lambda count: b"%d" % count + long),
+        "/both/",
+    )
+    assert get(url, Accept_Encoding="identity").content == b"1" + long
+    for _ in range(2):
+        hit = zipped(url)
+        assert hit.content == b"1" + long
+        assert "hit" in hit.headers["Cache-Status"]
+        assert hit.headers["Transfer-Encoding"] == "chunked"
+    head = requests.head(url, headers={"Accept-Encoding": "gzip"}, timeout=10)
+    assert (head.headers["Content-Encoding"], head.content) == ("gzip", b"")
+    sock = socket.create_connection(("127.0.0.1", shaped.proxy.port))
+    path, host = url.removeprefix(shaped.url), shaped.url.removeprefix("http://")
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip\r\n\r\n".encode())
+    sock.close()
+    assert zipped(url).content == b"1" + long
+
+
 # --- rewriting ---------------------------------------------------------------------------------------------
 
 
@@ -361,6 +467,9 @@ def test_what_is_denied_here_has_the_page_as_well(shaped: Site) -> None:
     page = requests.get(shaped.url + "/closed/x", headers=HTML, timeout=10)
     assert (page.status_code, page.text[:24]) == (403, "<title>Sorry 403</title>")
     assert requests.get(shaped.url + "/closed/x", timeout=10).json()["error"]["code"] == "address_denied"
+    for body in (b"x" * 2000, iter([b"x" * 900] * 3)):  # its length is known, or shows in time
+        page = requests.post(shaped.url + "/small/x", data=body, headers=HTML, timeout=10)
+        assert (page.status_code, page.text[:24]) == (413, "<title>Sorry 413</title>")
 
 
 def test_an_upstream_s_own_error_is_replaced_where_asked(shaped: Site) -> None:
@@ -494,6 +603,51 @@ def test_a_proxy_header_goes_before_each_connection_to_an_upstream_that_wants_on
         assert (header.source.address, header.destination.port) == ("127.0.0.1", proxy.port)
 
 
+def test_a_connection_that_began_with_a_proxy_header_serves_nobody_else_whatever_is_reloaded(
+    start_proxy: StartProxy,
+) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    begun, release, connections = threading.Event(), threading.Event(), list[bytes]()
+
+    def serve(sock: socket.socket) -> None:
+        with sock:
+            number = len(connections)
+            connections.append(b"")
+            while True:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    if not (more := sock.recv(1024)):
+                        return
+                    data += more
+                connections[number] += data
+                begun.set()
+                release.wait(10)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def accept() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    text = f'host "*" {{ proxy_pass http://127.0.0.1:{listener.getsockname()[1]}; send_proxy_protocol %s; }}'
+    proxy = start_proxy(text % "v1")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(get, proxy.url)
+        assert begun.wait(10)
+        proxy.config.write_text(text % "off")  # type: ignore[attr-defined]
+        assert requests.post(proxy.url + "/_proxy/reload", timeout=10).status_code == 200
+        release.set()
+        assert first.result().text == "ok"
+    for _ in range(2):
+        assert get(proxy.url).text == "ok"
+    listener.close()
+    assert [each[:6] for each in connections] == [b"PROXY ", b"GET / "]  # the second is kept and used again
+
+
 # --- reload ------------------------------------------------------------------------------------------------
 
 
@@ -516,6 +670,36 @@ def test_a_reload_brings_words_into_force_and_takes_them_out_again(
     assert [get(proxy.url).text for _ in range(2)] == ["reply 3", "reply 3"]
     reload(plain, 3)
     assert get(proxy.url).text == "reply 4"
+
+
+def test_who_waits_while_a_reload_takes_over_is_answered_by_the_old_upstream_and_the_new_is_asked_anew(
+    start_proxy: StartProxy, start_upstream: Callable[..., Upstream]
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def slow(talk: Talk) -> None:
+        begun.set()
+        release.wait(10)
+        talk.reply(b"old", "200 OK", "Cache-Control: max-age=60")
+
+    old, new = start_upstream(slow), start_upstream(lambda talk: talk.reply(b"new"))
+    text = 'proxy_cache on; proxy_cache_lock on; host "*" {{ proxy_pass http://{}; }}'
+    proxy = start_proxy(text.format(old.address))
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(get, proxy.url) for _ in range(2)]
+        assert begun.wait(10)
+        wait_until(lambda: looked_up(proxy) == 2, why="both are under way")
+        proxy.config.write_text(text.format(new.address))  # type: ignore[attr-defined]
+        assert requests.post(proxy.url + "/_proxy/reload", timeout=10).status_code == 200
+        release.set()
+        assert {future.result().text for future in waiting} == {"old"}
+    assert len(old.requests) == 1
+    assert get(proxy.url).text == "new"
+
+
+def looked_up(proxy: Service) -> int:
+    verdicts = requests.get(proxy.url + "/_proxy/status", timeout=10).json()["cache"]["verdicts"]
+    return sum(verdicts.values())
 
 
 def test_a_client_that_leaves_before_its_reply_is_in_the_log(

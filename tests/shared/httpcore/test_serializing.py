@@ -32,6 +32,13 @@ def test_a_reply_says_what_it_is_when_it_was_and_how_long() -> None:
     ]
 
 
+def test_a_reply_that_was_kept_has_its_own_date() -> None:
+    response = Response(200, b"", None, [("A", "b"), ("date", "Mon, 07 Nov 1994 08:49:37 GMT")])
+    head = lines(serialize_reply_head(request(), response, 0, True, DATE))
+    assert head[1:3] == ["Date: Mon, 07 Nov 1994 08:49:37 GMT", "A: b"]
+    assert sum(line.lower().startswith("date:") for line in head) == 1
+
+
 # status, length, chunked, persists, minor version of the request; the lines about framing and the connection
 FRAMINGS = [
     (200, 0, False, True, 1, ["Content-Length: 0"]),
