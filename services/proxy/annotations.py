@@ -14,9 +14,12 @@ BACKEND_ROLE = "backend"
 
 
 def backend_annotations(entries: Iterable[Entry], *, keyed: bool) -> dict[Address, Annotation]:
-    """What backends say of themselves, by where they listen."""
+    """What backends say of themselves, by where they listen.
+
+    One that was killed stays listed until its lease ends, and its address may be another's by then: the newest counts.
+    """
     annotations = {}
-    for entry in entries:
+    for entry in sorted(entries, key=_registered_at):
         address = _address(entry, entry.get("port"))
         if address is not None and _is_backend(entry) and is_trusted(entry, keyed=keyed):
             annotations[address] = Annotation(_meta(entry).get("draining") is True, _load(entry))
@@ -49,6 +52,11 @@ def _is_backend(entry: Entry) -> bool:
 def _meta(entry: Entry) -> Mapping[str, Any]:
     meta = entry.get("meta")
     return meta if isinstance(meta, dict) else {}
+
+
+def _registered_at(entry: Entry) -> float:
+    value = entry.get("registered_at")
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _load(entry: Entry) -> float | None:

@@ -25,6 +25,16 @@ def test_a_backend_tells_draining_and_load() -> None:
     assert backend_annotations([backend, entry()], keyed=True) == {Address("10.0.0.1", 8000): Annotation(True, 3.0)}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_backends_at_one_address_the_one_that_registered_last_speaks_for_it(order: int) -> None:
+    fields: dict[str, Any] = {"roles": ["backend"], "port": 8000}
+    killed = entry(peer_id="z", registered_at=100.0, **fields)  # its lease has not ended yet
+    newer = entry(peer_id="a", registered_at=130, meta={"draining": True}, **fields)
+    odd = entry(peer_id="b", registered_at="late", **fields)
+    annotations = backend_annotations([odd, killed, newer][::order], keyed=True)
+    assert annotations == {Address("10.0.0.1", 8000): Annotation(True)}
+
+
 def test_a_peer_is_at_its_api_port() -> None:
     entries = [entry(), entry(peer_id="p2", meta={"api_port": 7600}), entry(peer_id="b", roles=["backend"])]
     assert peer_addresses(entries, keyed=True) == {"p1": Address("10.0.0.1", 7510), "p2": Address("10.0.0.1", 7600)}
