@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 TIMEOUT_S = 90.0  # more than the proxy waits for an upstream, so that it is the proxy who says what is wrong
 LARGE_EVERY = 20  # so many requests with a small body come between two with a large one
-LARGE_BYTES = 200_000
+LARGE_BYTES = {"POST": 200_000, "PUT": 50_000}  # the proxy keeps up to 64 KiB, so as to send it to another
 
 
 class Kind(NamedTuple):
@@ -99,7 +99,7 @@ class SteadyLoad:
         token = f"token-{number}"
         body = None
         if kind.method != "GET":
-            body = token + "." * (LARGE_BYTES if number % LARGE_EVERY == 0 else 0)
+            body = token + "." * (LARGE_BYTES[kind.method] if number % LARGE_EVERY == 0 else 0)
         asked_at = time.monotonic()
         connection.request(kind.method, f"/echo?token={token}", body)
         reply = connection.getresponse()
