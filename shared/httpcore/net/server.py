@@ -209,11 +209,12 @@ class Server:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    def begin_drain(self) -> None:
+    def begin_drain(self, *, closes_idle: bool = True) -> None:
         """Idle connections close, replies say `Connection: close`, upgrades are told. New connections are served."""
         self.is_draining = True
-        for connection in list(self._connections):
-            connection.begin_drain()
+        if closes_idle:
+            for connection in list(self._connections):
+                connection.begin_drain()
         for upgrade in list(self._upgrades.values()):
             upgrade.begin_drain()
 

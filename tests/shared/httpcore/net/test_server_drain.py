@@ -44,6 +44,18 @@ def test_a_request_that_has_arrived_unread_when_the_drain_begins_is_answered() -
     run(test)
 
 
+def test_idle_connections_may_be_kept_for_a_while_and_their_next_reply_is_the_last() -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        await client.send(GET)
+        await client.reply()
+        running.server.begin_drain(closes_idle=False)
+        await client.send(GET)
+        assert (await client.reply()).says_close
+        assert await client.rest() == b""
+
+    run(test)
+
+
 def test_new_connections_are_served_while_draining_until_the_listeners_close() -> None:
     async def test(client: RawClient, running: Serving) -> None:
         await until(lambda: running.server.connection_count == 1)
