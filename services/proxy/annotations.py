@@ -11,16 +11,49 @@ from services.proxy.upstreams import Address, Annotation
 
 Entry = Mapping[str, Any]
 BACKEND_ROLE = "backend"
+LEAVING_S = 5.0  # by then its name or a check has shown that it is gone
 
 
 def backend_annotations(entries: Iterable[Entry], *, keyed: bool) -> dict[Address, Annotation]:
-    """What backends say of themselves, by where they listen."""
+    """What backends say of themselves, by where they listen.
+
+    One that was killed stays listed until its lease ends, and its address may be another's by then: the newest counts.
+    """
     annotations = {}
-    for entry in entries:
+    for entry in sorted(entries, key=_registered_at):
         address = _address(entry, entry.get("port"))
         if address is not None and _is_backend(entry) and is_trusted(entry, keyed=keyed):
             annotations[address] = Annotation(_meta(entry).get("draining") is True, _load(entry))
     return annotations
+
+
+class Leaving:
+    """Remembers for a while that a backend drains, when the tracker has forgotten it: it has gone, it does not stay.
+
+    It ends its lease as the last thing it does, and until its name or a check shows that it is gone, it must not look
+    like one that the tracker never knew.
+    """
+
+    def __init__(self) -> None:
+        self._said: Mapping[Address, Annotation] = {}
+        self._until: dict[Address, float] = {}
+
+    def take(self, annotations: Mapping[Address, Annotation], now: float) -> dict[Address, Annotation]:
+        """What the tracker says now, and those that drained when it last spoke of them."""
+        for address, annotation in self._said.items():
+            if annotation.is_draining and address not in annotations:
+                self._until[address] = now + LEAVING_S
+        self._said = annotations
+        return self.remember(now)
+
+    def remember(self, now: float) -> dict[Address, Annotation]:
+        """The same at a later time."""
+        self._until = {at: until for at, until in self._until.items() if until > now and at not in self._said}
+        return {**dict.fromkeys(self._until, Annotation(is_draining=True)), **self._said}
+
+    def __bool__(self) -> bool:
+        """Whether anybody is remembered, and time will change what is said."""
+        return bool(self._until)
 
 
 def peer_addresses(entries: Iterable[Entry], *, keyed: bool) -> dict[str, Address]:
@@ -49,6 +82,11 @@ def _is_backend(entry: Entry) -> bool:
 def _meta(entry: Entry) -> Mapping[str, Any]:
     meta = entry.get("meta")
     return meta if isinstance(meta, dict) else {}
+
+
+def _registered_at(entry: Entry) -> float:
+    value = entry.get("registered_at")
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _load(entry: Entry) -> float | None:

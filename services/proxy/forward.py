@@ -61,8 +61,8 @@ class Forwarder:
             return True
         now, requests = monotonic(), sum(upstream.requests for upstream in pool.upstreams)
         budget = self._budgets.get(pool)
-        if budget is None:
-            budget = self._budgets[pool] = RetryBudget(requests, now)
+        if budget is None:  # the first that is needed: what the pool has had so far has earned its share
+            budget = self._budgets[pool] = RetryBudget(0, now)
         return budget.withdraw(config, requests, now)
 
 

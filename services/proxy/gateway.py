@@ -184,7 +184,7 @@ class Gateway:
 
     def on_event(self, event: PoolEvent) -> None:
         """What follows from something that happened to an upstream, of whatever pool."""
-        if event.kind == "left":
+        if event.kind in ("left", "draining"):  # before it closes them itself, perhaps on a request
             self._exchanges.idle.drop(event.upstream)
         self._sync_health_soon()
         self._tell(event)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.proxy.access import Visitor
-from services.proxy.annotations import backend_annotations, peer_addresses
+from services.proxy.annotations import LEAVING_S, Leaving, backend_annotations, peer_addresses
 from services.proxy.config_values import ForwardSettings, PoolConfig
 from services.proxy.destination import Destination
 from services.proxy.revocation import Oversight
@@ -73,12 +73,15 @@ class Mesh:
 
     async def watch(self, annotate: Callable[[Mapping[Address, Annotation]], None]) -> None:
         """Keeps up with the tracker until cancelled; `annotate` gets what it says of backends."""
-        keyed = self._keys is not None
+        keyed, leaving = self._keys is not None, Leaving()
         async for snapshot in self._client.watch():
             self._addresses = peer_addresses(snapshot.peers, keyed=keyed)
             for peer_id in [peer_id for peer_id in self._peer_pools if peer_id not in self._addresses]:
                 self._peer_pools.pop(peer_id).set_members({}, time.monotonic())
-            annotate(backend_annotations(snapshot.peers, keyed=keyed))
+            annotate(leaving.take(backend_annotations(snapshot.peers, keyed=keyed), time.monotonic()))
+            if leaving:
+                later = asyncio.get_running_loop().call_later
+                later(LEAVING_S + 0.1, lambda: annotate(leaving.remember(time.monotonic())))
             self._has_heard.set()
 
     async def wait_first(self, timeout_s: float) -> None:

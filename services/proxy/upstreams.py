@@ -197,13 +197,14 @@ class Pool:
     def note_broken(self, upstream: Upstream, now: float, problem: str, began_at: float | None = None) -> None:
         """A request got no reply, or not a whole one: too late, cut, or against the rules of HTTP.
 
-        `began_at`: when it was begun there; what began before a trial says nothing about the trial.
+        `began_at`: when it was begun there; what began before a trial says nothing about the trial, what began since
+        was one, also when it was counted as ended before.
         """
         upstream.last_problem = problem
         max_fails = upstream.member.max_fails
         reason = upstream.record.note_broken(problem, self.config.ejection.fails if max_fails is None else max_fails)
         if upstream.state is State.TRIAL:
-            if upstream.is_on_trial and (began_at is None or began_at >= upstream.changed_at):
+            if upstream.is_on_trial if began_at is None else began_at >= upstream.changed_at:
                 self._eject(upstream, now, "trial", f"its trial request failed: {problem}")
         elif reason is not None:
             self._eject(upstream, now, "failures", reason)

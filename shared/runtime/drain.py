@@ -7,6 +7,7 @@ from shared.httpcore.net.server import Server
 from shared.runtime.logs import get_logger
 
 NOTICE_S = 2.0  # how long new connections are still served, so that whoever balances sees the 503 of /healthz
+TELLING_S = 0.25  # what whoever is told may take to ask nothing more; a close would break a request that just comes in
 MAX_RESERVE_S = 1.0
 MIN_STEP_S = 0.3
 
@@ -29,11 +30,16 @@ async def drain_servers(servers: Sequence[Server], callbacks: Iterable[Callback]
     """No connection is open and no listener: what was accepted has ended, or was cut when its time was over."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + drain_s - reserve_s(drain_s)
-    for server in servers:
-        server.begin_drain()
     told = [loop.create_task(run_callback(callback, "on_drain")) for callback in callbacks]
+    telling_s = min(TELLING_S, notice_s(drain_s)) if told else 0.0
+    for server in servers:
+        server.begin_drain(closes_idle=not told)
     if servers:
-        await asyncio.sleep(notice_s(drain_s))
+        if told:
+            await asyncio.sleep(telling_s)
+            for server in servers:
+                server.begin_drain()
+        await asyncio.sleep(notice_s(drain_s) - telling_s)
     for server in servers:
         server.close_listeners()
         server.begin_drain()  # those that connected meanwhile and asked nothing

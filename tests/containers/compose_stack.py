@@ -6,8 +6,8 @@ to single containers. The fixtures that hand it to tests are in `conftest.py`.
 
 import os
 import secrets
+import signal
 import subprocess
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,22 +104,35 @@ class ComposeStack:
         status, output = self.containers(service)[0].exec_run(list(command))
         return int(status), output.decode()
 
-    def kill_from_outside(self, container: Container) -> None:
-        """SIGKILL the container's first process as a crash would: the engine doesn't know who did it.
+    def signal_from_outside(self, container: Container, number: int) -> None:
+        """Signal the container's first process as nobody inside could: the engine doesn't know who did it.
 
-        `docker kill` counts as a wish to stop, after which no restart policy acts; a signal from inside can't
-        kill process 1. So a helper that shares the engine's process ids sends it.
+        `docker kill` counts as a wish to stop, after which no restart policy acts; a signal from inside can neither
+        kill nor stop process 1. So a helper that shares the engine's process ids sends it.
         """
         container.reload()
         self.engine.containers.run(
             container.image.id,
             entrypoint=["python", "-c"],
-            command=[f"import os; os.kill({container.attrs['State']['Pid']}, 9)"],
+            command=[f"import os; os.kill({container.attrs['State']['Pid']}, {int(number)})"],
             pid_mode="host",
             user="0",
             network_mode="none",
             remove=True,
         )
+
+    def kill_from_outside(self, container: Container) -> None:
+        """SIGKILL the container's first process as a crash would."""
+        self.signal_from_outside(container, signal.SIGKILL)
+
+    @contextmanager
+    def stopped(self, container: Container) -> Iterator[None]:
+        """The container's process hangs until the block ends: its connections stay open, and nothing is answered."""
+        self.signal_from_outside(container, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal_from_outside(container, signal.SIGCONT)
 
     def is_settled(self) -> bool:
         """Three replicas and one container of everything else, all healthy."""
@@ -137,16 +150,28 @@ class ComposeStack:
         assert answer.status_code == 302, answer.text
         return session
 
+    def upstream(self, session: requests.Session, address: str) -> dict[str, Any] | None:
+        """What `/_proxy/status` says of an upstream; None when it isn't there."""
+        return find_upstream(session.get(f"{self.url}/_proxy/status", timeout=10).json(), address)
+
     def served_by(self, requests_count: int) -> set[str]:
         """Who answers that many requests through the proxy."""
         return {requests.get(f"{self.url}/echo", timeout=10).json()["served_by"] for _ in range(requests_count)}
 
     def wait_for_replicas(self, replicas: int) -> None:
         """Return when exactly so many replicas take part."""
-        wait_until(
-            lambda: len(self.served_by(3 * replicas)) == replicas,
-            why=f"{replicas} replicas to answer, and no other",
-        )
+        answered: set[str] = set()
+
+        def are_all_there() -> bool:
+            answered.clear()
+            answered.update(self.served_by(3 * replicas))
+            return len(answered) == replicas
+
+        try:
+            wait_until(are_all_there, why=f"{replicas} replicas to answer, and no other")
+        except AssertionError as error:
+            log = self.container("proxy").logs(tail=40).decode()
+            raise AssertionError(f"{error}; those who answered were {answered}\n{log}") from None
 
 
 def health_of(container: Container) -> str:
@@ -155,27 +180,24 @@ def health_of(container: Container) -> str:
     return str(state.get("Health", {}).get("Status", "none"))
 
 
-@contextmanager
-def steady_requests(url: str) -> Iterator[list[str]]:
-    """Requests one after the other until the block ends; yields the list of what went wrong."""
-    faults: list[str] = []
-    is_over = threading.Event()
+def find_upstream(status: dict[str, Any], address: str) -> dict[str, Any] | None:
+    """The upstream at an address in a status, of whatever pool."""
+    found = [each for pool in status["pools"] for each in pool["upstreams"] if each["upstream"] == address]
+    return found[0] if found else None
 
-    def ask() -> None:
-        with requests.Session() as session:
-            while not is_over.wait(0.005):
-                try:
-                    answer = session.get(f"{url}/echo", timeout=10)
-                except requests.RequestException as error:
-                    faults.append(str(error))
-                else:
-                    if answer.status_code != 200:
-                        faults.append(f"{answer.status_code} {answer.text}")
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        yield faults
-    finally:
-        is_over.set()
-        asking.join()
+def address_of(container: Container, port: int) -> str:
+    """Where the proxy finds the container: `172.18.0.5:8000`."""
+    container.reload()
+    [network] = container.attrs["NetworkSettings"]["Networks"].values()
+    return f"{network['IPAddress']}:{port}"
+
+
+def wait_healthy(container: Container) -> None:
+    """The engine's own check of the container passes."""
+
+    def is_healthy() -> bool:
+        container.reload()
+        return health_of(container) == "healthy"
+
+    wait_until(is_healthy, why=f"{container.name} to be healthy", timeout_s=60)

@@ -1,12 +1,13 @@
 """One stack of containers for all tests of this folder, built and started once by `make up`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
 from tests.containers.compose_stack import ComposeStack
+from tests.containers.own_proxy import OwnProxy
 from tests.processes import wait_until
 
 
@@ -50,3 +51,23 @@ def containers(started: tuple[ComposeStack, str]) -> ComposeStack:
         stack.scale(3)
         wait_until(stack.is_settled, why="the stack to be whole again")
     return stack
+
+
+@pytest.fixture
+def start_own_proxy(containers: ComposeStack) -> Iterator[Callable[[str], OwnProxy]]:
+    """`start_own_proxy(text)` runs one more proxy in the stack's network, with this proxy.conf."""
+    started: list[OwnProxy] = []
+
+    def start(conf: str) -> OwnProxy:
+        proxy = OwnProxy(containers, conf)
+        started.append(proxy)
+        proxy.wait_healthy()
+        return proxy
+
+    try:
+        yield start
+        for proxy in started:
+            assert "Traceback" not in proxy.log(), proxy.log()
+    finally:
+        for proxy in started:
+            proxy.remove()

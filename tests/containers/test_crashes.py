@@ -1,10 +1,12 @@
 """Processes that are killed come back, and nothing that was answered 2xx is lost."""
 
 import secrets
+import signal
 
 import requests
 
-from tests.containers.compose_stack import ComposeStack, health_of, steady_requests
+from tests.containers.compose_stack import ComposeStack, address_of, health_of
+from tests.containers.steady_load import IDEMPOTENT_KINDS, SteadyLoad
 from tests.processes import wait_until
 
 
@@ -26,10 +28,13 @@ def _send(stack: ComposeStack, session: requests.Session) -> str:
     return message_id
 
 
-def test_a_backend_that_is_killed_is_not_missed_and_comes_back(containers: ComposeStack) -> None:
+def test_a_backend_that_is_killed_fails_no_request_that_may_be_sent_twice_and_comes_back(
+    containers: ComposeStack,
+) -> None:
     containers.wait_for_replicas(3)
     victim = containers.containers("backend")[0]
-    with steady_requests(containers.url) as faults:
+    with SteadyLoad(containers.url, IDEMPOTENT_KINDS) as load:
+        wait_until(lambda: load.answered > 100, why="load")
         containers.kill_from_outside(victim)
 
         def is_back() -> bool:
@@ -38,7 +43,35 @@ def test_a_backend_that_is_killed_is_not_missed_and_comes_back(containers: Compo
 
         wait_until(is_back, why="the killed backend to be healthy again")
         containers.wait_for_replicas(3)
-    assert faults == []
+    assert load.faults == []
+
+
+def test_requests_under_way_at_a_backend_when_it_is_killed_get_their_reply_from_another(
+    containers: ComposeStack,
+) -> None:
+    session = containers.login()
+    containers.wait_for_replicas(3)
+    victim = containers.containers("backend")[0]
+    address = address_of(victim, 8000)
+
+    def under_way() -> int:
+        upstream = containers.upstream(session, address)
+        return upstream["in_flight"] if upstream else 0
+
+    before = victim.attrs["RestartCount"]
+    with SteadyLoad(containers.url, IDEMPOTENT_KINDS) as load:
+        containers.signal_from_outside(victim, signal.SIGSTOP)  # it takes requests, but answers none
+        wait_until(lambda: under_way() > 3, why="requests to wait for the backend")
+        answered = load.answered
+        containers.kill_from_outside(victim)
+        wait_until(lambda: load.answered > answered + 100, why="the load to go on")
+    assert load.faults == []
+
+    def is_back() -> bool:
+        victim.reload()
+        return bool(victim.attrs["RestartCount"] > before and health_of(victim) == "healthy")
+
+    wait_until(is_back, why="the killed backend to be healthy again")
 
 
 def test_messages_outlive_a_killed_peer_and_a_new_container(containers: ComposeStack) -> None:

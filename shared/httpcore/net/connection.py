@@ -383,6 +383,9 @@ class Connection(ReplySide):
             self._last_fields = None
 
     def begin_drain(self) -> None:
-        """The server is going away: an idle connection closes now, a busy one after its reply."""
-        if self.is_idle:
+        """The server is going away: an idle connection closes now, a busy one after its reply.
+
+        So does one whose next request has arrived: to whoever sent it, it looks as if it might have been acted on.
+        """
+        if self.is_idle and not self._has_unread():
             self.close()

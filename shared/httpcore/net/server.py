@@ -257,13 +257,14 @@ class Server:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    def begin_drain(self) -> None:
+    def begin_drain(self, *, closes_idle: bool = True) -> None:
         """Idle connections close, replies say `Connection: close`, upgrades are told. New connections are served."""
         self.is_draining = True
         for wait in [each for each in self._header_waits if not each.has_begun]:
             wait.give_up("")
-        for connection in list(self._connections):
-            connection.begin_drain()
+        if closes_idle:
+            for connection in list(self._connections):
+                connection.begin_drain()
         for upgrade in list(self._upgrades.values()):
             upgrade.begin_drain()
 

@@ -82,11 +82,11 @@ class TlsServer(Server):
         logger.info("a TLS handshake with %s failed: %s%s", ip, reason, more)
         self._last_failure_logged_at, self._unlogged_failures = now, 0
 
-    def begin_drain(self) -> None:
+    def begin_drain(self, *, closes_idle: bool = True) -> None:
         """As `Server`; a client that has not yet said a word counts as idle."""
         for handshake in list(self._handshakes):
             handshake.begin_drain()
-        super().begin_drain()
+        super().begin_drain(closes_idle=closes_idle)
 
     async def wait_closed(self, timeout_s: float) -> int:
         """As `Server`; handshakes are cut with the rest."""

@@ -220,6 +220,13 @@ class Transport:
         self._wake_drain()
         self._on_closed()
 
+    def _has_unread(self) -> bool:
+        """Whether something has arrived that was not read yet; closing now would lose it."""
+        try:
+            return bool(socket.socket.recv(self._sock, 1, socket.MSG_PEEK))  # under TLS the bytes as they came
+        except OSError:
+            return False
+
     def _release_socket(self) -> socket.socket:
         """The socket, which is somebody else's from here on."""
         self._enter(State.UPGRADED)

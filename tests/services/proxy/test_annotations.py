@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.proxy.annotations import backend_annotations, peer_addresses
+from services.proxy.annotations import Leaving, backend_annotations, peer_addresses
 from services.proxy.upstreams import Address, Annotation
 
 
@@ -23,6 +23,38 @@ def entry(**fields: Any) -> dict[str, Any]:
 def test_a_backend_tells_draining_and_load() -> None:
     backend = entry(roles=["backend"], port=8000, meta={"draining": True}, load=3)
     assert backend_annotations([backend, entry()], keyed=True) == {Address("10.0.0.1", 8000): Annotation(True, 3.0)}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_backends_at_one_address_the_one_that_registered_last_speaks_for_it(order: int) -> None:
+    fields: dict[str, Any] = {"roles": ["backend"], "port": 8000}
+    killed = entry(peer_id="z", registered_at=100.0, **fields)  # its lease has not ended yet
+    newer = entry(peer_id="a", registered_at=130, meta={"draining": True}, **fields)
+    odd = entry(peer_id="b", registered_at="late", **fields)
+    annotations = backend_annotations([odd, killed, newer][::order], keyed=True)
+    assert annotations == {Address("10.0.0.1", 8000): Annotation(True)}
+
+
+def test_one_that_drained_when_it_was_forgotten_drains_until_it_must_have_gone() -> None:
+    a, b, c = (Address(f"10.0.0.{number}", 8000) for number in (1, 2, 3))
+    drains, stays = Annotation(True, 2.0), Annotation(False, 1.0)
+    leaving = Leaving()
+    assert leaving.take({a: drains, b: stays, c: stays}, 1.0) == {a: drains, b: stays, c: stays}
+    assert not leaving
+    assert leaving.take({c: stays}, 2.0) == {a: Annotation(True), c: stays}
+    assert leaving.take({c: stays}, 6.9) == {a: Annotation(True), c: stays}
+    assert leaving
+    assert leaving.remember(7.0) == {c: stays}
+    assert not leaving
+
+
+def test_one_that_registers_anew_where_another_drained_counts_as_it_says() -> None:
+    a = Address("10.0.0.1", 8000)
+    leaving = Leaving()
+    leaving.take({a: Annotation(True)}, 1.0)
+    leaving.take({}, 2.0)
+    assert leaving.take({a: Annotation(load=0.0)}, 2.5) == {a: Annotation(load=0.0)}
+    assert leaving.take({}, 2.6) == {}
 
 
 def test_a_peer_is_at_its_api_port() -> None:

@@ -261,6 +261,12 @@ def test_one_that_hangs_is_left_out_tried_once_and_comes_back_slowly(
     assert served_by(proxy, 6) == ["b"] * 6
     wait_until(lambda: "upstream ejected" in proxy.output, why="a to be left out")
     assert "requests in a row failed" in proxy.output
+
+    def has_failed_its_trial() -> bool:
+        served_by(proxy, 1)
+        return bool(upstream_state(proxy, a)["ejections"].get("trial"))
+
+    wait_until(has_failed_its_trial, why="a to be left out for its trial")
     well.set()
 
     def is_back() -> bool:

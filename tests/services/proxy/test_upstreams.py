@@ -280,6 +280,18 @@ def test_a_trial_that_fails_leaves_it_out_for_twice_as_long() -> None:
     assert at(pool, A).state is State.TRIAL
 
 
+def test_a_trial_that_has_ended_before_it_is_said_to_have_failed_leaves_it_out_as_well() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, A)
+    pool.tick(11.0)
+    while begin(pool) is not at(pool, A):
+        pass
+    end(pool, at(pool, A), 11.5)  # whoever forwards frees the upstream first
+    pool.note_broken(at(pool, A), 11.5, "it did not reply in time", began_at=11.1)
+    assert (at(pool, A).state, at(pool, A).ejections) == (State.EJECTED, {"failures": 1, "trial": 1})
+    assert at(pool, A).ejected_until == 31.5
+
+
 def test_a_request_from_before_the_trial_that_fails_late_says_nothing_about_it() -> None:
     pool, _ = make_ejecting_pool(A, B)
     break_(pool, A)

@@ -15,8 +15,8 @@ class FakeServer:
         self.told = told
         self.open_connections = open_connections
 
-    def begin_drain(self):
-        self.told.append("begin_drain")
+    def begin_drain(self, *, closes_idle=True):
+        self.told.append("begin_drain" if closes_idle else "begin_drain but for idle connections")
 
     def close_listeners(self):
         self.told.append("close_listeners")
@@ -42,7 +42,14 @@ def test_servers_drain_before_their_listeners_close_and_callbacks_run_meanwhile(
         raise RuntimeError
 
     asyncio.run(drain_servers([FakeServer(told)], [fail, tell], drain_s=0))
-    assert told == ["begin_drain", "callback", "close_listeners", "begin_drain", "wait_closed"]
+    begun = ["begin_drain but for idle connections", "callback", "begin_drain"]  # once those who ask were told
+    assert told == [*begun, "close_listeners", "begin_drain", "wait_closed"]
+
+
+def test_idle_connections_close_at_once_where_nobody_is_told():
+    told = []
+    asyncio.run(drain_servers([FakeServer(told)], [], drain_s=0))
+    assert told == ["begin_drain", "close_listeners", "begin_drain", "wait_closed"]
 
 
 def test_connections_that_were_cut_are_counted(caplog):

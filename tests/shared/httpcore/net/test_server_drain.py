@@ -31,6 +31,31 @@ def test_the_drain_closes_idle_connections_and_lets_the_others_finish() -> None:
     run(test, waiting_router(events))
 
 
+def test_a_request_that_has_arrived_unread_when_the_drain_begins_is_answered() -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        await client.send(GET)
+        await client.reply()
+        client.writer.write(GET)  # it is with the kernel, and the server has had no turn since
+        running.server.begin_drain()
+        reply = await client.reply()
+        assert (reply.body, reply.says_close) == (b"hello", True)
+        assert await client.rest() == b""
+
+    run(test)
+
+
+def test_idle_connections_may_be_kept_for_a_while_and_their_next_reply_is_the_last() -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        await client.send(GET)
+        await client.reply()
+        running.server.begin_drain(closes_idle=False)
+        await client.send(GET)
+        assert (await client.reply()).says_close
+        assert await client.rest() == b""
+
+    run(test)
+
+
 def test_new_connections_are_served_while_draining_until_the_listeners_close() -> None:
     async def test(client: RawClient, running: Serving) -> None:
         await until(lambda: running.server.connection_count == 1)
