@@ -3,7 +3,7 @@
 What the tricks buy: a plain handler is answered inside the callback, so a request costs no task and no future;
 replies to pipelined requests leave in one `send`; time-outs are two numbers and one sweep in `server`, not a timer
 a read; only what decides framing is parsed before the route is known. Async handlers and streaming replies are in
-`exchange`, bodies in `body`, the socket's own life in `transport`.
+`exchange`, bodies in `body_side`, the socket's own life in `transport`.
 """
 
 import asyncio
@@ -16,27 +16,24 @@ from typing import Any
 from shared.httpcore.errors import ConnectionClosed, HttpError, ProtocolError
 from shared.httpcore.grammar import EMPTY_LINES
 from shared.httpcore.message import Request, Response, Upgrade
-from shared.httpcore.net.body import BodyStream, IncomingBody
+from shared.httpcore.net.body_side import BodySide
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
 from shared.httpcore.net.host import Host
 from shared.httpcore.net.repeats import recall
-from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.net.transport import State
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
 from shared.httpcore.request_head import HeadFields
 from shared.httpcore.routing import Route
-from shared.httpcore.serializing import CONTINUE
 
 logger = logging.getLogger("weaprous.http")
 
 MAX_PUT_OFF_BYTES = 16 * 1024
 
 
-class Connection(ReplySide):
+class Connection(BodySide):
     """Reads requests from one socket, in order, and finds their handlers."""
 
     __slots__ = (
-        "_buffer",
         "_is_held",
         "_last_fields",
         "_scanned",
@@ -198,77 +195,6 @@ class Connection(ReplySide):
         else:
             self._dispatch(request, found, request.received_at)
 
-    # --- bodies ------------------------------------------------------------------------------------------------
-
-    def _begin_body(self, request: Request, route: Route) -> None:
-        limit = route.max_body_bytes
-        if limit is None and not route.stream_body:
-            limit = self.limits.max_body_bytes
-        stream = BodyStream(self._on_body_wanted) if route.stream_body else None
-        try:
-            self._body = IncomingBody(request, route, limit, stream)
-        except ProtocolError as error:
-            self._refuse(request, error)
-            return
-        data, self._buffer = self._buffer, b""
-        if stream is not None:
-            request.attach_body_stream(stream)
-            self._receive_body(data)  # first, so that the handler knows what is there already
-            self._dispatch(request, route, request.received_at)
-            return
-        self._enter(State.READING_BODY)
-        if request.expects_continue and not data:
-            self.output.write(CONTINUE)
-        self._receive_body(data)
-
-    def _skip_body(self, request: Request) -> None:
-        """The reply comes before the body was read: pass over a body that is here whole, else close after the reply."""
-        if request.content_length is not None and request.content_length <= len(self._buffer):
-            self._buffer = self._buffer[request.content_length :]
-        elif request.has_body:
-            self._must_close = True
-
-    def _receive_body(self, data: bytes) -> None:
-        body = self._body
-        assert body is not None
-        self.set_deadline(self.limits.body_timeout_s)
-        try:
-            body.feed(data)
-        except ProtocolError as error:
-            self._fail_body(error)
-            return
-        if body.is_complete:
-            self._buffer, self._body = body.rest, None
-            if body.stream is None:
-                self._dispatch(body.request, body.route, monotonic())
-            else:
-                self.deadline = math.inf
-        if body.stream is not None:
-            self._balance_reading()
-
-    def _fail_body(self, error: ProtocolError) -> None:
-        """The body breaks a rule, or did not come in time: its handler hears of it, or the client does."""
-        body = self._body
-        assert body is not None
-        if body.stream is None:
-            self._refuse(body.request, error)
-        else:  # the handler answers; `_body` stays, so the connection closes after that
-            self.deadline = math.inf
-            self._set_reading(False)
-            body.fail(HttpError(error.status, error.code, error.message))
-
-    def _on_body_wanted(self) -> None:
-        """A handler waits for the body: say 100 if the client waits for it, and read."""
-        body = self._body
-        if body is None or self.state is not State.HANDLING:
-            return
-        if body.awaits_continue:
-            body.awaits_continue = False
-            self.output.write(CONTINUE)
-            self.output.flush()
-        self.set_deadline(self.limits.body_timeout_s)
-        self._balance_reading()
-
     # --- handling and replying ---------------------------------------------------------------------------------
 
     def _dispatch(self, request: Request, route: Route, started: float) -> None:
@@ -310,15 +236,6 @@ class Connection(ReplySide):
         else:
             self.close()  # idle
         self.advance()
-
-    def _balance_reading(self) -> None:
-        """Reads while there is room for what comes, and not otherwise."""
-        if self.state is State.CLOSED or self.state is State.UPGRADED:
-            return
-        if self._body is not None and self._body.stream is not None:
-            self._set_reading(not self._body.stream.is_full)
-        else:
-            self._set_reading(len(self._buffer) <= self.limits.max_pipelined_bytes)
 
     def _linger(self) -> None:
         self._buffer = b""  # what came after the last request is not answered
