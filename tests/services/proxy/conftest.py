@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.processes import Service, service_environment
+from tests.services.proxy.shaped_site import shaped_site
 from tests.services.proxy.site import CONF, Site
 from tests.services.proxy.upstream_servers import Upstream
 
@@ -53,3 +54,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert "Traceback" not in proxy.output, proxy.output
     proxy.kill()
     upstream.close()
+
+
+@pytest.fixture(scope="module")
+def shaped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with shaped_site(tmp_path_factory.mktemp("shaped")) as site:
+        yield site
