@@ -60,9 +60,11 @@ class StackFiles:
         self._lock = lock
 
     def write_pid(self, name: str, pid: int) -> None:
-        """`pids/NAME` tells the pid of that process from now on, for people and tests."""
+        """`pids/NAME` tells the pid of that process from now on, for people and tests; never half written."""
+        new = self._pids / f".{name}.new"
         try:
-            (self._pids / name).write_text(f"{pid}\n", encoding="ascii")
+            new.write_text(f"{pid}\n", encoding="ascii")
+            new.replace(self._pids / name)
         except OSError:
             pass  # the folder was taken away: no reason to stop
 
