@@ -21,11 +21,12 @@ from services.peer.settings import Settings
 from services.peer.store import MessageStore, open_store
 from shared.httpcore.compression import Compression
 from shared.httpcore.limits import behind_proxy
+from shared.httpcore.loopback import is_loopback
 from shared.httpcore.net.pool import ConnectionPool
 from shared.httpcore.routing import Router
 from shared.runtime.keys import load_key
 from shared.runtime.lifecycle import Lifecycle
-from shared.runtime.listening import is_loopback, listen_or_explain
+from shared.runtime.listening import listen_or_explain
 from shared.runtime.metrics import MetricsRegistry
 from shared.runtime.tracker_client import TrackerClient, keep_registered, unregister
 from shared.runtime.tracker_tls import load_tracker_tls

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from services.proxy.forwarding_fields import client_view
 from shared.httpcore.errors import HttpError
+from shared.httpcore.loopback import is_loopback
 from shared.httpcore.message import Request, Response
 from shared.runtime.guard import Guard
-from shared.runtime.listening import is_loopback
 from shared.runtime.sessions import SESSION_COOKIE, Session, verify_session
 from shared.runtime.users_file import User
 

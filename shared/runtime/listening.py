@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterable
 
+from shared.httpcore.loopback import is_loopback
 from shared.httpcore.net.server import bind_listener
 from shared.runtime.errors import StartupError
 
@@ -75,11 +76,6 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError):
         pass  # macOS allows less than it says
-
-
-def is_loopback(ip: str) -> bool:
-    """Whether only this machine reaches the address."""
-    return ip == "::1" or ip.startswith(("127.", "::ffff:127."))
 
 
 def describe_openness(name: str, listener: socket.socket) -> str:

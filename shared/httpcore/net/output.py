@@ -4,43 +4,15 @@ Owns partial sends and the wait for writability. A reply that fits the socket's 
 """
 
 import asyncio
-import os
 import socket
 from collections import deque
 from typing import Protocol
 
-from shared.httpcore.net.tls import TlsSocket, send_file_part
+from shared.httpcore.net.file_span import FileSpan
+from shared.httpcore.net.tls import TlsSocket
 
 JOINED_BYTES = 16 * 1024  # up to this, joining the parts costs less than handing them over one by one
 MAX_GATHERED_PARTS = 64  # well below IOV_MAX of any system
-FILE_BYTES_PER_TURN = 4 * 1024 * 1024  # one fast reader of a large file must not hold the loop
-
-
-class FileSpan:
-    """`length` bytes of an open file from `offset`; the descriptor is closed when it was sent or given up."""
-
-    __slots__ = ("fd", "left", "offset")
-
-    def __init__(self, fd: int, offset: int, length: int) -> None:
-        self.fd = fd
-        self.offset = offset
-        self.left = length
-
-    def send_to(self, sock: socket.socket) -> None:
-        """All of it is sent. BlockingIOError when the socket, or this turn, takes no more; OSError for a short file."""
-        turn_end = self.left - FILE_BYTES_PER_TURN
-        while self.left:
-            if self.left <= turn_end:
-                raise BlockingIOError("the others' turn")
-            sent = send_file_part(sock, self.fd, self.offset, self.left)
-            if sent == 0:
-                raise OSError("the file became shorter while it was sent")
-            self.offset += sent
-            self.left -= sent
-
-    def close(self) -> None:
-        """The descriptor is closed."""
-        os.close(self.fd)
 
 
 class OutputOwner(Protocol):

@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket
 
-from shared.httpcore.net.output import FileSpan
+from shared.httpcore.net.file_span import FileSpan
 
 # A pipe this large takes what a busy socket has at once. All pipes of an unprivileged user together hold 64 MiB
 # (/proc/sys/fs/pipe-user-pages-soft), past which they can't be made larger.

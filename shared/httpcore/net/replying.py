@@ -13,8 +13,9 @@ from shared.httpcore.errors import HttpError, ProtocolError
 from shared.httpcore.message import Deferred, FileResponse, Request, Response, StreamingResponse, Upgrade
 from shared.httpcore.net.body import IncomingBody
 from shared.httpcore.net.exchange import close_chunks, send_stream
+from shared.httpcore.net.file_span import FileSpan
 from shared.httpcore.net.host import Host
-from shared.httpcore.net.output import JOINED_BYTES, FileSpan
+from shared.httpcore.net.output import JOINED_BYTES
 from shared.httpcore.net.repeats import Repeat, remember
 from shared.httpcore.net.transport import State, Transport
 from shared.httpcore.serializing import BODILESS, serialize_reply_head

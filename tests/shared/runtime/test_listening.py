@@ -14,7 +14,6 @@ from shared.runtime.listening import (
     close_all,
     describe_openness,
     explain_bind_error,
-    is_loopback,
     listen_for_workers,
     listen_or_explain,
     raise_file_limit,
@@ -104,13 +103,6 @@ def test_a_free_port_is_chosen_and_shown():
     with listen_or_explain("127.0.0.1", 0) as listener:
         assert show_address(listener) == f"127.0.0.1:{listener.getsockname()[1]}"
         assert listener.getsockname()[1] > 0
-
-
-@pytest.mark.parametrize(
-    ("ip", "expected"), [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("0.0.0.0", False), ("::", False)]
-)
-def test_loopback_is_told_from_the_rest(ip, expected):
-    assert is_loopback(ip) is expected
 
 
 def test_a_keyless_service_on_every_address_is_told_louder():
