@@ -91,7 +91,7 @@ class Request:
     @property
     def has_body(self) -> bool:
         """Whether a body follows the head, perhaps an empty chunked one."""
-        return self.fields.is_chunked or bool(self.fields.content_length)
+        return self.fields.has_body
 
     @property
     def path_params(self) -> dict[str, str]:

@@ -25,6 +25,7 @@ class HeadFields:
         "derived",
         "end_of_head",
         "expects_continue",
+        "has_body",
         "has_origin",
         "host",
         "is_chunked",
@@ -44,6 +45,7 @@ class HeadFields:
         self.host = ""  # lower case; "" when an HTTP/1.0 request has none
         self.content_length: int | None = None  # None: no Content-Length field
         self.is_chunked = False
+        self.has_body = False  # whether one follows, perhaps an empty chunked one
         self.keep_alive = version_minor == 1  # what the client asked for (RFC 9112 §9.3)
         self.expects_continue = False
         self.upgrade = ""  # lower case; only when Connection names it

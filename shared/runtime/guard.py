@@ -72,7 +72,7 @@ class Guard:
         method = request.method
         if method == "OPTIONS":
             return self._answer_preflight(request)
-        if (method not in SAFE_METHODS or request.upgrade) and self._is_forged(request):
+        if (method not in SAFE_METHODS or request.fields.upgrade) and self._is_forged(request):
             return Response.error(
                 403,
                 "cross_site",

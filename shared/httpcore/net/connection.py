@@ -190,7 +190,7 @@ class Connection(BodySide):
         if isinstance(found, Response):
             self._skip_body(request)
             self.reply(request, found)
-        elif request.has_body:
+        elif request.fields.has_body:
             self._begin_body(request, found)
         else:
             self._dispatch(request, found, request.received_at)

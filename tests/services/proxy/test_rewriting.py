@@ -217,4 +217,5 @@ def test_what_varies_is_new_for_each_request_with_the_same_fields() -> None:
 def test_only_a_websocket_is_tunnelled(method: str, upgrade: str, length: int | None, expected: bool) -> None:
     request = Request(method, "/")
     request.fields.upgrade, request.fields.content_length = upgrade, length
+    request.fields.has_body = bool(length)
     assert wants_tunnel(request) is expected
