@@ -91,6 +91,10 @@ class Attempt(Deferred):
         """No reply comes of this attempt, which is over."""
         raise NotImplementedError
 
+    def leave_upstream(self, problem: str) -> None:
+        """The table: see Exchange."""
+        raise NotImplementedError
+
     def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
         """The upstream ended in the reply's body, broke off, or took too long."""
         raise NotImplementedError
@@ -267,7 +271,7 @@ class Attempt(Deferred):
                 self._on_body_end(detail, is_orderly=is_orderly)
                 return
             assert self.connection is not None
-            has_begun = bool(self._buffer) or self._interim_count > 0
+            has_begun = not self.is_unanswered
             sock = self.connection.sock
             delivery = Delivery.NONE
             if self._is_begun:
@@ -320,10 +324,15 @@ class Attempt(Deferred):
             else:
                 self._on_body_end("it took too long", is_orderly=False)
                 return
-            has_begun = self.stage is Stage.ASKING and (bool(self._buffer) or self._interim_count > 0)
-            self._fail(Failure(kind, kind.value, has_reply_begun=has_begun))
+            self._fail(Failure(kind, kind.value, has_reply_begun=not self.is_unanswered))
         except Exception:
             self._crash()
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it is at an upstream, and no byte of a reply has come."""
+        has_begun = bool(self._buffer) or self._interim_count > 0
+        return self.stage is Stage.CONNECTING or (self.stage is Stage.ASKING and not has_begun)
 
     def _fail(self, failure: Failure) -> None:
         self._free(reuse=False)

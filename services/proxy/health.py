@@ -20,6 +20,7 @@ JOINER_INTERVAL_S = 0.25  # at most: a replica that has just come is wanted soon
 USER_AGENT = "weaprous-proxy health-check"
 
 Probe = Callable[[Address, HealthCheckConfig, bytes, TlsTarget | None], Awaitable[str | None]]
+OnDown = Callable[[Upstream, str], None]
 
 
 async def probe(
@@ -57,8 +58,10 @@ class HealthChecks:
     down.
     """
 
-    def __init__(self, probe: Probe = probe) -> None:
+    def __init__(self, probe: Probe = probe, on_down: OnDown | None = None) -> None:
+        """`on_down` hears of each failed check of an upstream that is down by active checks, and why it failed."""
         self._probe = probe
+        self._on_down = on_down
         self._tasks: dict[Upstream, asyncio.Task[None]] = {}
 
     def sync(self, pools: Iterable[Pool]) -> None:
@@ -93,6 +96,8 @@ class HealthChecks:
                 pool.note_pass(upstream, now)
             else:
                 pool.note_failure(upstream, now, problem)
+                if self._on_down is not None and _is_given_up(pool, upstream):
+                    self._on_down(upstream, problem)
             interval_s = pool.health_check.interval_s
             if upstream.state is State.JOINING:
                 interval_s = min(interval_s, JOINER_INTERVAL_S)
@@ -102,6 +107,16 @@ class HealthChecks:
 def _check_tls(pool: Pool, upstream: Upstream) -> TlsTarget | None:
     """As requests speak it; but what listens on a port of its own for checks is asked in the clear."""
     return None if pool.health_check.port else tls_target(pool, upstream)
+
+
+def _is_given_up(pool: Pool, upstream: Upstream) -> bool:
+    """Whether requests under way there may as well leave.
+
+    Without active checks it is down because connections for requests failed. That says nothing of those it has: a
+    server that ends in order listens no more and answers to the end, as does one that drains.
+    """
+    is_checked = pool.health_check.kind is not HealthKind.ON_FAILURE
+    return is_checked and upstream.state is State.DOWN and not upstream.annotation.is_draining
 
 
 def _is_watched(pool: Pool, upstream: Upstream) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from services.proxy.config_values import HealthCheckConfig, HealthKind, PoolConfig
 from services.proxy.dialing import TlsTarget
 from services.proxy.health import HealthChecks, probe
-from services.proxy.upstreams import Address, Member, Pool, State
+from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Member, Pool, State
 from tests.services.proxy.upstream_servers import Reply, Talk, Upstream
 
 HTTP = HealthCheckConfig(HealthKind.HTTP, timeout_s=5, path="/up")
@@ -137,6 +137,44 @@ def test_without_only_those_down_are_asked_until_they_are_back() -> None:
         await asyncio.sleep(0.02)
         assert len(fake.asked) == count
         assert B not in fake.asked
+        await checks.stop()
+
+    run(story)
+
+
+def test_each_failed_check_of_one_that_is_down_by_its_checks_is_told_but_not_of_one_that_drains() -> None:
+    async def story() -> None:
+        fake, told = FakeProbe(), []
+        fake.failing.update((A, B))
+        pool = make_pool(HealthCheckConfig(HealthKind.TCP, interval_s=0.001, fall=3))
+        first, second = pool.upstreams
+        pool.annotate(second, Annotation(is_draining=True))
+        checks = HealthChecks(fake, lambda upstream, problem: told.append((upstream.address, problem, len(fake.asked))))
+        checks.sync([pool])
+        await fake.asked_again(A, 8)
+        await fake.asked_again(B, 8)
+        assert (first.state, second.state) == (State.DOWN, State.DOWN)
+        assert len(told) >= 3
+        assert {entry[:2] for entry in told} == {(A, "no")}
+        assert fake.asked[: told[0][2]].count(A) == 3, "the check that took it out is the first that counts"
+        pool.annotate(second, NO_ANNOTATION)
+        await fake.asked_again(B, 3)
+        assert (B, "no") in {entry[:2] for entry in told}
+        await checks.stop()
+
+    run(story)
+
+
+def test_where_only_those_down_are_asked_nothing_is_told() -> None:
+    async def story() -> None:
+        fake, told = FakeProbe(), []
+        fake.failing.add(A)
+        pool = make_pool(HealthCheckConfig(interval_s=0.001))
+        checks = HealthChecks(fake, lambda upstream, _: told.append(upstream))
+        pool.note_failure(pool.upstreams[0], 1.0, "refused")
+        checks.sync([pool])
+        await fake.asked_again(A, 5)
+        assert told == []
         await checks.stop()
 
     run(story)
