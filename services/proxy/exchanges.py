@@ -31,7 +31,7 @@ class Exchange(Protocol):
         """It has waited too long."""
 
     def leave_upstream(self, problem: str) -> None:
-        """Checks find its upstream down: whoever may be elsewhere goes there. Nothing changes for who may not."""
+        """Checks have given its upstream up: whoever may be elsewhere goes there. Nothing changes for who may not."""
 
 
 class ExchangeTable:
@@ -109,7 +109,7 @@ class ExchangeTable:
         pool.note_ended(upstream, self.idle.now)  # whoever waits for a place may be at this connection now
 
     def clear(self, upstream: Upstream, problem: str) -> None:
-        """Checks find this upstream down, for this `problem`: whoever is there may leave, before time is over."""
+        """Checks have given this upstream up, for this `problem`: whoever is there may leave, before time is over."""
         for exchange in [each for each in self._exchanges if each.upstream is upstream]:
             if exchange in self._exchanges and exchange.upstream is upstream:
                 exchange.leave_upstream(problem)

@@ -3,6 +3,7 @@
 The read time-out is an hour: whoever gets a reply here did not wait for it.
 """
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import requests
 from tests.processes import Service, wait_until
 from tests.services.proxy.conftest import StartProxy
 from tests.services.proxy.test_balancing import is_state, upstream_state
+from tests.services.proxy.test_gateway import FakeNames, bench, run
 from tests.services.proxy.upstream_servers import Received, Reply, Talk, Upstream, echo
 
 StartUpstream = Callable[..., Upstream]
@@ -189,3 +191,40 @@ def test_one_for_whom_there_is_no_room_elsewhere_moves_on_once_there_is(
     busy.go_on.set()
     assert second.reply().json()["served_by"] == "b"
     assert first.reply().json()["served_by"] == "b"
+
+
+# --- who has left its name -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_at_one_that_has_left_its_name_only_silence_moves_a_request(
+    start_upstream: StartUpstream, monkeypatch: pytest.MonkeyPatch, is_silent: bool
+) -> None:
+    hanging = Hanging()
+    leaving = start_upstream(hanging, name="leaving")
+    try:
+        staying = start_upstream(name="staying", host="127.0.0.2", port=leaving.port)
+    except OSError:
+        pytest.skip("this system has one loopback address only")
+    text = f"{PATIENT} pool p {{ server app:{leaving.port} resolve; {CHECK} }} host * {{ proxy_pass http://p; }}"
+
+    async def story() -> None:
+        names = FakeNames("127.0.0.1")
+        async with bench(text, names) as proxy:
+            answer = asyncio.ensure_future(asyncio.to_thread(requests.get, proxy.url, timeout=60))
+            assert await asyncio.to_thread(hanging.came.acquire, timeout=20)
+            names.addresses = ("127.0.0.2",)
+            await proxy.until(lambda: "left 127.0.0.1" in proxy.events and "up 127.0.0.2" in proxy.events)
+            if is_silent:
+                hanging.hangs.set()
+                assert (await answer).json()["served_by"] == "staying"
+            else:
+                checks = len(leaving.requests)
+                await proxy.until(lambda: len(leaving.requests) > checks + 4)
+                assert not answer.done()
+                hanging.go_on.set()
+                assert (await answer).json()["served_by"] == "leaving"
+                assert asked(staying) == []
+            hanging.go_on.set()
+
+    run(story, monkeypatch)
