@@ -8,7 +8,6 @@ import math
 import socket
 from collections.abc import Callable
 from enum import Enum
-from ipaddress import ip_address
 from time import monotonic
 
 from services.proxy.config_values import ForwardSettings
@@ -16,6 +15,7 @@ from services.proxy.connections import UpstreamConnection
 from services.proxy.delivery import acknowledged_bytes, delivery_since
 from services.proxy.dialing import Dial
 from services.proxy.exchanges import ExchangeTable
+from services.proxy.forwarding_fields import proxy_header
 from services.proxy.reply_heads import ReplyHead, ReplyHeads
 from services.proxy.request_body import BodySender, RequestBody
 from services.proxy.retries import Delivery, Failure, FailureKind
@@ -25,7 +25,6 @@ from shared.httpcore.message import Deferred, Request
 from shared.httpcore.methods import IDEMPOTENT_METHODS
 from shared.httpcore.net.pipes import PipePool
 from shared.httpcore.net.replying import ReplySide
-from shared.httpcore.proxy_protocol import Endpoint, serialize_proxy_header
 
 MAX_INTERIM_REPLIES = 32
 # How long a client may take for one part of a reply. The server cuts clients that read nothing for a minute; this
@@ -131,18 +130,8 @@ class Attempt(Deferred):
         self.stage = Stage.CONNECTING
         self.deadline = now + self.settings.connect_timeout_s
         address = upstream.address
-        preface = self._proxy_header(version) if version else b""
+        preface = proxy_header(self.request, self.client.local_address, version) if version else b""
         self._dial = Dial(self, address.host, address.port, self._table.tls_target(self.pool, upstream), preface)
-
-    def _proxy_header(self, version: int) -> bytes:
-        """Who the client is, and whom it wanted; nothing of both where that is no address."""
-        request = self.request
-        try:
-            source: Endpoint | None = Endpoint(str(ip_address(request.remote_ip)), request.remote_port)
-            destination: Endpoint | None = Endpoint(*self.client.local_address)
-        except ValueError:
-            source = destination = None
-        return serialize_proxy_header(version, source, destination)
 
     def on_connected(self, sock: socket.socket) -> None:
         """See Dialler."""
