@@ -81,7 +81,7 @@ def parse_repeated_head(buffer: bytes, previous: HeadFields, limits: Limits) -> 
     if len(buffer) > limits.max_head_bytes:  # a longer line before fields that were just short enough
         return None
     line = _parse_plain_line(octets, previous.version_minor)
-    return Request(line[0], line[1], previous.version_minor, b"", previous, line) if line is not None else None
+    return Request("", "", 1, b"", previous, line) if line is not None else None
 
 
 @lru_cache(maxsize=1024)
