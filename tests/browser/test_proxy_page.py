@@ -33,7 +33,9 @@ class Site:
         self.text = (
             f"pool app {{ server {a}; server {b}; health_check http path=/ interval=200ms fall=1 rise=1; }}\n"
             f"host shop.example {{ proxy_pass http://app; location /api/ {{ proxy_pass http://{c}/v1/; }} }}\n"
-            'host "*" { proxy_pass http://app; }\n'
+            'host "*" { proxy_pass http://app; location /files/ { proxy_cache on; proxy_cache_valid 1h; '
+            "limit_req zone=all burst=5 nodelay; } }\n"
+            "limit_req_zone $remote_addr zone=all:1m rate=10r/s;\n"
         )
         self.config = folder / "proxy.conf"
         self.config.write_text(self.text)
@@ -122,6 +124,22 @@ def test_it_explains_where_a_request_would_go(page: Page, site: Site) -> None:
     expect(row(page, site, 0).locator(".state")).to_contain_text("down")
     page.get_by_role("button", name="Explain").click()
     expect(answer.locator(".left-out")).to_contain_text("not: it is down")
+
+
+def test_it_tells_what_comes_before_an_upstream_is_asked(page: Page, site: Site) -> None:
+    answer = page.locator("#explanation")
+    page.get_by_label("Path").fill("/")
+    page.get_by_role("button", name="Explain").click()
+    expect(answer.locator(".chosen")).to_be_visible()
+    expect(answer).not_to_contain_text("Cache")
+    page.get_by_label("Path").fill("/files/a")
+    page.get_by_role("button", name="Explain").click()
+    expect(answer).to_contain_text("10r/s for each $remote_addr (this one's is 127.0.0.1), 5 more at once")
+    expect(answer).to_contain_text("nothing is stored for it")
+    assert page.request.get("/files/a").ok
+    page.get_by_role("button", name="Explain").click()
+    expect(answer).to_contain_text("fresh for another")
+    expect(answer).to_contain_text("it answers, and no upstream is asked")
 
 
 def test_a_reload_shows_every_mistake_or_what_has_changed(visitor: Visitor, site: Site) -> None:

@@ -42,11 +42,18 @@ function describe(told) {
   }
   return [
     ...rule,
+    ...beforehand(told),
     step("Sent as", `${told.method} ${told.upstream_target}`, "mono"),
     step("Pool", `${told.pool}, ${told.policy}`),
     make("div", { class: "step" }, make("h3", { text: "Upstream" }), choice(told)),
     step("If it fails", told.retries.why),
   ];
+}
+
+/** What comes before an upstream is asked, where the rule says anything about it. */
+function beforehand({ limits, cache }) {
+  const isLimited = limits.rates.length > 0 || limits.max_body_bytes !== null;
+  return [...(isLimited ? [step("Limits", limits.why)] : []), ...(cache ? [step("Cache", cache.why)] : [])];
 }
 
 function describeRule(rule) {
