@@ -8,7 +8,7 @@ import logging
 import math
 from time import monotonic
 
-from services.proxy.attempt import Attempt, Stage
+from services.proxy.attempt import CHOOSING, OVER, REPLYING, TUNNELLING, Attempt
 from services.proxy.destination import Destination
 from services.proxy.field_lines import field_pairs
 from services.proxy.proxy_metrics import ProxyMetrics
@@ -44,7 +44,7 @@ class Answering(Attempt):
         self._pass_reply(head, data)
 
     def _note_reply(self, head: ReplyHead) -> None:
-        self.stage = Stage.REPLYING
+        self.stage = REPLYING
         self._reply = head
         upstream, pool, now = self.upstream, self.pool, monotonic()
         self._metrics.count_reply(upstream, pool, head.status, now - self.began_at)
@@ -89,7 +89,7 @@ class Answering(Attempt):
         output = self.reply_head(is_endless=is_endless) + body
         self._relay = None
         self._free(reuse=is_clean and head.keep_alive)
-        self.stage = Stage.OVER
+        self.stage = OVER
         client.output.write(output)
         client.finish(request, head.status, len(body))
         self._table.soon(client.advance)
@@ -145,7 +145,7 @@ class Answering(Attempt):
             self._relay.on_data(data)
 
     def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
-        if self.stage is Stage.TUNNELLING:  # the client has not taken its 101
+        if self.stage is TUNNELLING:  # the client has not taken its 101
             self.client.abort()
         elif self._relay is not None:
             self._relay.on_end(detail, is_orderly=is_orderly)
@@ -155,7 +155,7 @@ class Answering(Attempt):
         client = self.client
         self._stop_relay()
         self._free(reuse=reuse and self._reply.keep_alive)
-        self.stage = Stage.OVER
+        self.stage = OVER
         client.finish(self.request, self._reply.status, sent_bytes)
         client.advance()
 
@@ -177,7 +177,7 @@ class Answering(Attempt):
     def _cut(self, detail: str, sent_bytes: int = 0) -> None:
         self._stop_relay()
         self._free(reuse=False)
-        self.stage = Stage.OVER
+        self.stage = OVER
         self.client.cut_off(self.request, self._reply.status, sent_bytes)
 
     def _stop_relay(self) -> None:
@@ -195,7 +195,7 @@ class Answering(Attempt):
             return
         connection, self.connection = self.connection, None
         assert connection is not None
-        self.stage = Stage.TUNNELLING
+        self.stage = TUNNELLING
         self.deadline = monotonic() + HANDOVER_TIMEOUT_S
         pairs = [pair for pair in field_pairs(self._lines_for_client(head)) if pair[0].lower() != "date"]
         upgrade: Response = TunnelUpgrade(pairs, self, connection.release_socket(), early)
@@ -211,7 +211,7 @@ class Answering(Attempt):
     def on_tunnel_ended(self) -> None:
         """See TunnelOwner."""
         self._free(reuse=False)
-        self.stage = Stage.OVER
+        self.stage = OVER
 
     # --- replies of our own ------------------------------------------------------------------------------------
 
@@ -219,15 +219,15 @@ class Answering(Attempt):
         oversight = self._destination.oversight
         if oversight is not None:
             oversight.decorate(self.request, response)
-        if self.stage is Stage.CHOOSING:
-            self.stage = Stage.OVER
+        if self.stage is CHOOSING:
+            self.stage = OVER
         self.client.reply(self.request, response)
         self._table.soon(self.client.advance)  # it may be at work with what came before, or after
 
     def _crash(self) -> None:
         self._stop_relay()
         response = self.client.internal_error(self.request, "forwarding")
-        if self.stage is Stage.OVER:
+        if self.stage is OVER:
             return
         if self._is_head_out:
             self._cut("something went wrong here")

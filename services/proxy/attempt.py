@@ -43,6 +43,11 @@ class Stage(Enum):
     OVER = "over"
 
 
+# As in `net/transport`: names cost less than looking members up in their Enum.
+CHOOSING, CONNECTING, ASKING = Stage.CHOOSING, Stage.CONNECTING, Stage.ASKING
+REPLYING, TUNNELLING, OVER = Stage.REPLYING, Stage.TUNNELLING, Stage.OVER
+
+
 class Attempt(Deferred):
     """The part of a `Forwarding` that is at work with an upstream."""
 
@@ -113,7 +118,7 @@ class Attempt(Deferred):
     @property
     def is_over(self) -> bool:
         """Whether the client has its reply, or is gone."""
-        return self.stage is Stage.OVER
+        return self.stage is OVER
 
     # --- connecting --------------------------------------------------------------------------------------------
 
@@ -127,7 +132,7 @@ class Attempt(Deferred):
         if connection is not None:
             self._ask(connection, now)
             return
-        self.stage = Stage.CONNECTING
+        self.stage = CONNECTING
         self.deadline = now + self.settings.connect_timeout_s
         address = upstream.address
         preface = proxy_header(self.request, self.client.local_address, version) if version else b""
@@ -155,7 +160,7 @@ class Attempt(Deferred):
     def _ask(self, connection: UpstreamConnection, now: float) -> None:
         self.connection = connection
         connection.user = self
-        self.stage = Stage.ASKING
+        self.stage = ASKING
         if self._is_reused and self.request.method not in IDEMPOTENT_METHODS:
             self._mark = acknowledged_bytes(connection.sock)
         self.deadline = now + self.settings.read_timeout_s
@@ -203,16 +208,16 @@ class Attempt(Deferred):
 
     def on_waiting_for_upstream(self) -> None:
         """See SenderOwner."""
-        if self.stage is Stage.ASKING:  # else the reply's own deadline counts
+        if self.stage is ASKING:  # else the reply's own deadline counts
             self.deadline = monotonic() + self.settings.send_timeout_s
 
     def on_waiting_for_client(self) -> None:
         """See SenderOwner. The time that the client takes is not held against the upstream."""
-        if self.stage is Stage.ASKING:
+        if self.stage is ASKING:
             self.deadline = math.inf
 
     def _wait_for_reply(self) -> None:
-        if self.stage is Stage.ASKING:
+        if self.stage is ASKING:
             self.deadline = monotonic() + self.settings.read_timeout_s
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -220,7 +225,7 @@ class Attempt(Deferred):
     def on_data(self, data: bytes) -> None:
         """See User."""
         try:
-            if self.stage is not Stage.ASKING:
+            if self.stage is not ASKING:
                 self._take_body(data)
                 return
             if not self._is_begun:
@@ -237,7 +242,7 @@ class Attempt(Deferred):
                 self._pass_interim(head)
                 self._buffer, self._scanned = b"", 0
                 rest = data[head.size :]
-                if rest and self.stage is Stage.ASKING:  # else the client is gone
+                if rest and self.stage is ASKING:  # else the client is gone
                     self.on_data(rest)
         except ProtocolError as error:
             self._fail(Failure(FailureKind.BAD_REPLY, error.message, has_reply_begun=True))
@@ -256,7 +261,7 @@ class Attempt(Deferred):
     def on_end(self, detail: str, *, is_orderly: bool) -> None:
         """See User."""
         try:
-            if self.stage is not Stage.ASKING:
+            if self.stage is not ASKING:
                 self._on_body_end(detail, is_orderly=is_orderly)
                 return
             assert self.connection is not None
@@ -306,9 +311,9 @@ class Attempt(Deferred):
         """The table: the deadline has passed."""
         self.has_timed_out = True
         try:
-            if self.stage is Stage.CONNECTING:
+            if self.stage is CONNECTING:
                 kind = FailureKind.CONNECT_TIMED_OUT
-            elif self.stage is Stage.ASKING:
+            elif self.stage is ASKING:
                 kind = FailureKind.REPLY_TIMED_OUT if self._is_sent else FailureKind.SEND_TIMED_OUT
             else:
                 self._on_body_end("it took too long", is_orderly=False)
@@ -321,7 +326,7 @@ class Attempt(Deferred):
     def is_unanswered(self) -> bool:
         """Whether it is at an upstream, and no byte of a reply has come."""
         has_begun = bool(self._buffer) or self._interim_count > 0
-        return self.stage is Stage.CONNECTING or (self.stage is Stage.ASKING and not has_begun)
+        return self.stage is CONNECTING or (self.stage is ASKING and not has_begun)
 
     def _fail(self, failure: Failure) -> None:
         self._free(reuse=False)
@@ -329,9 +334,9 @@ class Attempt(Deferred):
 
     def _free(self, *, reuse: bool) -> None:
         """The upstream is free again, and its connection kept when `reuse` and all of the request was sent."""
-        if self.stage in (Stage.CHOOSING, Stage.OVER):
+        if self.stage in (CHOOSING, OVER):
             return
-        self.stage = Stage.CHOOSING
+        self.stage = CHOOSING
         if self._dial is not None:
             self._dial.cancel()
             self._dial = None

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from services.proxy.config_values import PoolConfig
 from services.proxy.policies import Policy, make_policy
 from services.proxy.sticky import Stickiness
-from services.proxy.upstream_states import Address, State, Upstream, best_of, is_refuge, with_room
+from services.proxy.upstream_states import TRIAL, Address, Upstream, best_of, is_refuge, with_room
 from shared.httpcore.message import Request
 
 
@@ -66,7 +66,7 @@ class Choice:
                 if not room:
                     return None
                 chosen = _least_busy(room)
-        if chosen.state is State.TRIAL:
+        if chosen.state is TRIAL:
             chosen.is_on_trial = True
             self.forget()
         return chosen

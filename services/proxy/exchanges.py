@@ -13,7 +13,8 @@ from typing import Protocol
 
 from services.proxy.connections import IdleConnections, UpstreamConnection
 from services.proxy.dialing import TlsTarget, tls_target
-from services.proxy.upstreams import Pool, State, Upstream
+from services.proxy.upstream_states import GONE
+from services.proxy.upstreams import Pool, Upstream
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.net.pipes import PipePool
 from shared.httpcore.net.tls import make_client_context
@@ -97,7 +98,7 @@ class ExchangeTable:
         """The upstream is free again; `kept` is a connection that may serve another request."""
         self._exchanges.discard(exchange)
         upstream.in_flight -= 1
-        if upstream.state is State.GONE:
+        if upstream.state is GONE:
             if kept is not None:
                 kept.close()
             pool.forget_gone()

@@ -14,7 +14,7 @@ from time import monotonic
 from weakref import WeakKeyDictionary
 
 from services.proxy.answering import Answering
-from services.proxy.attempt import Stage
+from services.proxy.attempt import ASKING, CHOOSING, CONNECTING, OVER
 from services.proxy.destination import Destination
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.failures import failure_response, refusal_response
@@ -78,7 +78,7 @@ class Forwarding(Answering):
         self.request = request
         self.pool = destination.pool
         self.settings = destination.settings
-        self.stage = Stage.CHOOSING
+        self.stage = CHOOSING
         self.connection = self.request_body = self._dial = self._sender = self._mark = None
         self.deadline = math.inf
         self.has_timed_out = self._is_begun = self._is_sent = False
@@ -124,7 +124,7 @@ class Forwarding(Answering):
             self._ticket.leave()
         self._stop_relay()
         self._free(reuse=False)
-        self.stage = Stage.OVER
+        self.stage = OVER
         request, status = self.request, self._reply.status if self._is_head_out else CLIENT_CLOSED_REQUEST
         self.client.server.record(request, status, 0, monotonic() - request.received_at)
 
@@ -188,7 +188,7 @@ class Forwarding(Answering):
             self.guard(partial(self._move_on, f"marked down: {problem}"))
 
     def _move_on(self, detail: str) -> None:
-        delivery = Delivery.NONE if self.stage is Stage.CONNECTING else Delivery.UNKNOWN
+        delivery = Delivery.NONE if self.stage is CONNECTING else Delivery.UNKNOWN
         failure, tried = Failure(FailureKind.MARKED_DOWN, detail, delivery=delivery), (*self._tried, self.upstream)
         if not self.pool.has_refuge(tried) or not self._may_go_on(failure, tried):
             return  # an answer may still come; after the next failed check it is asked again
@@ -221,7 +221,7 @@ class Forwarding(Answering):
 
     def on_body_failed(self, error: HttpCoreError) -> None:
         """See SenderOwner: it is the client's fault, so it is told; too late for that, its reply is cut."""
-        if self.stage is not Stage.ASKING:
+        if self.stage is not ASKING:
             self._cut("the client's body broke off")
             return
         self._free(reuse=False)

@@ -23,6 +23,10 @@ class State(Enum):
     GONE = "gone"  # no longer behind its name; requests under way may end
 
 
+# What each request asks for: names cost less than looking members up in their Enum.
+TRIAL, GONE = State.TRIAL, State.GONE
+
+
 class Event(Enum):
     """What changes a state: passes and failures that have counted far enough, and what discovery finds."""
 

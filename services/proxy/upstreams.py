@@ -16,6 +16,7 @@ from services.proxy.upstream_states import (
     FULL_SHARE,
     NO_ANNOTATION,
     TRANSITIONS,
+    TRIAL,
     Address,
     Annotation,
     Event,
@@ -186,7 +187,7 @@ class Pool:
         """The head of a reply came. `duration_s`: since the request was begun there."""
         config = self.config.ejection
         reason = upstream.record.note_reply(status, now, config)
-        if upstream.state is State.TRIAL:
+        if upstream.state is TRIAL:
             if status >= 500 and config.errors_percent:
                 self._eject(upstream, now, "trial", f"its trial request got status {status}")
             else:
@@ -203,7 +204,7 @@ class Pool:
         upstream.last_problem = problem
         max_fails = upstream.member.max_fails
         reason = upstream.record.note_broken(problem, self.config.ejection.fails if max_fails is None else max_fails)
-        if upstream.state is State.TRIAL:
+        if upstream.state is TRIAL:
             if upstream.is_on_trial if began_at is None else began_at >= upstream.changed_at:
                 self._eject(upstream, now, "trial", f"its trial request failed: {problem}")
         elif reason is not None:
@@ -251,14 +252,14 @@ class Pool:
     def _settle(self, upstream: Upstream, now: float) -> None:
         if upstream.state is State.EJECTED and now >= upstream.ejected_until:
             self._move(upstream, Event.RESTED, now, "its time is over")
-        elif upstream.state is State.TRIAL and upstream.is_on_trial:
+        elif upstream.state is TRIAL and upstream.is_on_trial:
             if upstream.trial_until is None:
                 upstream.trial_until = now + TRIAL_S
             if upstream.in_flight == 0 or now >= upstream.trial_until:
                 self._free_trial(upstream)  # it came to nothing, or nobody knows what became of it
         elif upstream.state is State.UP:
             self._set_share(upstream, now)
-        elif upstream.state not in (State.EJECTED, State.TRIAL):
+        elif upstream.state not in (State.EJECTED, TRIAL):
             self._unsettled.discard(upstream)
 
     def _set_share(self, upstream: Upstream, now: float) -> None:
