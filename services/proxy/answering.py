@@ -47,7 +47,7 @@ class Answering(Attempt):
         self.stage = REPLYING
         self._reply = head
         upstream, pool, now = self.upstream, self.pool, monotonic()
-        self._metrics.count_reply(upstream, pool, head.status, now - self.began_at)
+        self._metrics.count_reply(upstream, head.status, now - self.began_at, now)
         pool.note_reply(upstream, head.status, now, now - self.began_at)
 
     def _pass_reply(self, head: ReplyHead, data: bytes) -> None:

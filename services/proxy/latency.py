@@ -45,7 +45,9 @@ class LatencyWindow:
             self._begin(slot)
         bucket = 0
         if duration_s > FLOOR_S:
-            bucket = min(int(math.log(duration_s) * _PER_BUCKET + _OFFSET), _BUCKETS - 1)
+            bucket = int(math.log(duration_s) * _PER_BUCKET + _OFFSET)
+            if bucket >= _BUCKETS:
+                bucket = _BUCKETS - 1
         self._current[bucket] += 1
         self._counts[bucket] += 1
 

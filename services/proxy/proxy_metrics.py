@@ -43,13 +43,12 @@ class ProxyMetrics:
         self.reloads = registry.counter("weaprous_proxy_reloads_total", "Configurations read.", ("result",))
         registry.before_render(self._refresh)
 
-    def count_reply(self, upstream: Upstream, pool: Pool, status: int, duration_s: float) -> None:
+    def count_reply(self, upstream: Upstream, status: int, duration_s: float, now: float) -> None:
         """An upstream has begun to reply, so long after it was chosen."""
-        del pool  # an upstream belongs to one alone
         replies, status_class = upstream.replies, _STATUS_CLASSES[status // 100]
         replies[status_class] = replies.get(status_class, 0) + 1
         figures = self._figures.get(upstream) or self._figures_of(upstream)
-        figures.latency.observe(duration_s, self._clock())
+        figures.latency.observe(duration_s, now)
 
     def count_failure(self, upstream: Upstream, pool: Pool, cause: str) -> None:
         """An attempt has failed."""

@@ -212,10 +212,10 @@ class Pool:
 
     def note_ended(self, upstream: Upstream, now: float) -> None:
         """A request there has ended, and `in_flight` is one less; its place goes to whoever waits."""
-        self.policy.note_ended(upstream)
+        self._choice.policy.note_ended(upstream)
         if upstream.is_on_trial and upstream.in_flight == 0:
             self._free_trial(upstream)
-        if self.queue:
+        if self.queue.tickets:
             self.queue.admit(self._choice.has_room)
 
     def _eject(self, upstream: Upstream, now: float, cause: str, reason: str) -> None:

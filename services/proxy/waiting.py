@@ -36,35 +36,35 @@ class WaitingQueue:
 
     def __init__(self, config: QueueConfig | None = None) -> None:
         self.config = config
-        self._tickets: dict[Ticket, None] = {}  # in the order of their coming
+        self.tickets: dict[Ticket, None] = {}  # in the order of their coming
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self.tickets)
 
     def join(self, now: float) -> Ticket | None:
         """A ticket for one who waits from now on; None when no more may wait."""
         config = self.config
-        if config is None or len(self._tickets) >= config.size:
+        if config is None or len(self.tickets) >= config.size:
             return None
         ticket = Ticket(self, now + config.timeout_s)
-        self._tickets[ticket] = None
+        self.tickets[ticket] = None
         return ticket
 
     def remove(self, ticket: Ticket) -> None:
         """The ticket does not count any more."""
-        self._tickets.pop(ticket, None)
+        self.tickets.pop(ticket, None)
 
     def admit(self, has_room: Callable[[], bool]) -> None:
         """The first in line are told that there is a place, as long as there is one."""
-        while self._tickets and has_room():
-            ticket = next(iter(self._tickets))
+        while self.tickets and has_room():
+            ticket = next(iter(self.tickets))
             self.remove(ticket)
             ticket.on_place()
 
     def expire(self, now: float) -> None:
         """Those whose time is over are told."""
         # The first in line has waited longest, but after a reload the time may be another.
-        for ticket in [each for each in self._tickets if each.deadline <= now]:
-            if ticket in self._tickets:
+        for ticket in [each for each in self.tickets if each.deadline <= now]:
+            if ticket in self.tickets:
                 self.remove(ticket)
                 ticket.on_timeout()

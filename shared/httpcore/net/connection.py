@@ -83,19 +83,20 @@ class Connection(BodySide):
 
     def advance(self) -> None:
         """Answers what can be answered of the buffer, and sends the replies now."""
-        try:
-            self._take_requests()
-        except Exception:
-            self.crash()
+        if self._buffer or self.has_ended:
+            try:
+                self._take_requests()
+            except Exception:
+                self.crash()
         self._send_replies()
 
     def _send_soon(self) -> None:
         """The replies leave at the end of the turn, behind each other's."""
         if self.output.size > MAX_PUT_OFF_BYTES:
             self._send_replies()  # it fills the socket by itself, and leaves the processor's cache with every wait
-        elif self.output.size or self.state is not READING_HEAD or self._is_held:
+        elif self.output.size or self._is_held or self.state is LINGERING:
             self.server.at_turn_end(self._send_replies)
-        else:
+        elif self._buffer or not self._is_reading:
             self._balance_reading()  # as `_send_replies` does after the others
 
     def _take_requests(self) -> None:

@@ -49,7 +49,7 @@ def test_descriptions_are_json_without_credentials(pools: dict[str, Pool], metri
 def test_an_upstream_shows_its_figures(pools: dict[str, Pool], metrics: ProxyMetrics) -> None:
     pool = pools["app"]
     for status in (200, 204, 503):
-        metrics.count_reply(pool.upstreams[0], pool, status, 0.02)
+        metrics.count_reply(pool.upstreams[0], status, 0.02, 0.0)
     metrics.count_retry(pool)
     described = describe_pool(pool, metrics, 0.0)
     assert described["retries"] == 1

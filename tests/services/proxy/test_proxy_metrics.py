@@ -12,6 +12,7 @@ from tests.processes import ROOT
 
 OPERATIONS = ROOT / "docs/operations.md"
 A, B = Address("10.0.0.1", 80), Address("10.0.0.2", 80)
+NOW = 100.0
 PREFIX = "weaprous_proxy_"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.e+-]+|NaN|\+Inf)')
 
@@ -22,7 +23,7 @@ class Shop:
     def __init__(self) -> None:
         self.registry = MetricsRegistry()
         self.pools: list[Pool] = []
-        self.metrics = ProxyMetrics(self.registry, lambda: self.pools, lambda: 100.0)
+        self.metrics = ProxyMetrics(self.registry, lambda: self.pools, lambda: NOW)
         self.pool = Pool(PoolConfig("p", ()), self.metrics.count_event)
         self.pools.append(self.pool)
         self.pool.set_members({A: Member(), B: Member()}, 0.0)
@@ -41,7 +42,7 @@ def shop() -> Shop:
 
 def test_replies_and_failures_are_counted_by_class_and_cause(shop: Shop) -> None:
     for status in (200, 204, 503):
-        shop.metrics.count_reply(shop.a, shop.pool, status, 0.1)
+        shop.metrics.count_reply(shop.a, status, 0.1, NOW)
     shop.metrics.count_failure(shop.b, shop.pool, "connect_failed")
     shop.metrics.count_retry(shop.pool)
     shop.a.requests = 3
@@ -55,8 +56,8 @@ def test_replies_and_failures_are_counted_by_class_and_cause(shop: Shop) -> None
 
 def test_latency_is_a_summary_with_quantiles_count_and_sum(shop: Shop) -> None:
     for _ in range(99):
-        shop.metrics.count_reply(shop.a, shop.pool, 200, 0.01)
-    shop.metrics.count_reply(shop.a, shop.pool, 200, 3.0)
+        shop.metrics.count_reply(shop.a, 200, 0.01, NOW)
+    shop.metrics.count_reply(shop.a, 200, 3.0, NOW)
     labels = 'pool="p",upstream="10.0.0.1:80"'
     assert shop.value(f'upstream_latency_seconds{{{labels},quantile="0.5"}}') == pytest.approx(0.01, rel=0.05)
     assert shop.value(f'upstream_latency_seconds{{{labels},quantile="0.9"}}') == pytest.approx(0.01, rel=0.05)
@@ -96,7 +97,7 @@ def test_being_taken_out_is_counted_with_its_cause(shop: Shop) -> None:
 
 def test_series_of_an_upstream_that_is_gone_vanish(shop: Shop) -> None:
     for upstream in (shop.a, shop.b):
-        shop.metrics.count_reply(upstream, shop.pool, 200, 0.1)
+        shop.metrics.count_reply(upstream, 200, 0.1, NOW)
         shop.metrics.count_failure(upstream, shop.pool, "connect_failed")
         shop.pool.note_failure(upstream, 1.0, "refused")
     assert "10.0.0.1" in shop.registry.render()
@@ -116,7 +117,7 @@ def test_series_of_a_pool_that_is_gone_vanish(shop: Shop) -> None:
 def test_what_was_counted_is_forgotten_when_nobody_asks_for_it_too(shop: Shop) -> None:
     for number in range(10, 20):
         shop.pool.set_members({Address(f"10.0.0.{number}", 80): Member(), B: Member()}, 1.0)
-        shop.metrics.count_reply(shop.pool.upstreams[-1], shop.pool, 200, 0.1)
+        shop.metrics.count_reply(shop.pool.upstreams[-1], 200, 0.1, NOW)
     gone = shop.pool.upstreams[-1]
     for number in (20, 21):
         shop.pool.set_members({Address(f"10.0.0.{number}", 80): Member(), B: Member()}, 2.0)
@@ -124,17 +125,17 @@ def test_what_was_counted_is_forgotten_when_nobody_asks_for_it_too(shop: Shop) -
 
 
 def test_an_upstream_that_comes_again_begins_at_zero(shop: Shop) -> None:
-    shop.metrics.count_reply(shop.a, shop.pool, 200, 0.1)
+    shop.metrics.count_reply(shop.a, 200, 0.1, NOW)
     shop.pool.set_members({B: Member()}, 1.0)
     shop.pool.set_members({A: Member(), B: Member()}, 2.0)
     a = shop.pool.get(A)
     assert a is not None
-    shop.metrics.count_reply(a, shop.pool, 200, 0.1)
+    shop.metrics.count_reply(a, 200, 0.1, NOW)
     assert shop.value('upstream_replies_total{pool="p",upstream="10.0.0.1:80",status="2xx"}') == 1
 
 
 def test_the_text_is_what_prometheus_reads(shop: Shop) -> None:
-    shop.metrics.count_reply(shop.a, shop.pool, 200, 0.1)
+    shop.metrics.count_reply(shop.a, 200, 0.1, NOW)
     shop.pool.note_failure(shop.a, 1.0, 'a "quoted"\nproblem')
     shop.metrics.reloads.labels("done").inc()
     families: dict[str, str] = {}
