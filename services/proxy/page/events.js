@@ -66,7 +66,7 @@ function describe(event) {
   if (event.upstream) {
     const reason = make("p", { class: "small" });
     setTold(reason, event.reason);
-    return [make("span", { class: "mono", text: event.upstream }), make("span", { class: "muted pool-name", text: ` ${event.pool}` }), reason];
+    return [make("span", { class: "mono", text: event.upstream }), make("span", { class: "muted", translate: "no", text: ` ${event.pool}` }), reason];
   }
   if (event.type === "missed") return [make("p", { text: t("events.missed", { n: event.count }) })];
   if (event.type === "reload_refused") return [make("p", { text: t("events.refused", { n: event.mistakes.length, first: event.mistakes[0] }) })];

@@ -49,7 +49,7 @@ function describe(found) {
   return [
     ...rule,
     step("explain.sent", `${found.method} ${found.upstream_target}`, "mono"),
-    step("explain.pool", `${found.pool}, ${found.policy}`),
+    step("explain.pool", t("explain.pool_policy", found)),
     make("div", { class: "step" }, make("h3", { word: "explain.upstream" }), choice(found)),
     step("explain.if_fails", told(found.retries.why)),
   ];

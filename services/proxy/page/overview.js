@@ -9,12 +9,13 @@ const FEW_REPLIES = 20; // fewer than that in half a minute make no share worth 
 const BAD_SHARE = 0.05;
 const MOST_PROBLEMS = 8;
 
-/** {kind: "ok" | "warn" | "critical", headline, problems: [{key, severity, where, text}]} from what the proxy says. */
+/** {kind: "ok" | "warn" | "critical", headline, problems: [{key, severity, where, isName, text}]} from what the proxy says. */
 function judge(status, histories) {
   const problems = status.problems.map((each) => ({
     key: `${each.severity} ${each.pool} ${each.upstream}`,
     severity: each.severity,
     where: [each.pool, each.upstream].filter(Boolean).join(" › "),
+    isName: true,
     text: each.for_s === undefined ? told(each.message) : t("problem.for", { text: told(each.message), duration: duration(each.for_s) }),
   }));
   const total = histories.total;
@@ -22,7 +23,8 @@ function judge(status, histories) {
   const failing = histories.failing(status, BAD_SHARE, FEW_REPLIES);
   for (const each of failing) {
     const text = t("problem.errors", { share: share(each.failed / each.replies) });
-    problems.push({ key: `replies ${each.pool} ${each.upstream}`, severity: isAlarming ? "critical" : "warning", where: `${each.pool} › ${each.upstream}`, text });
+    const where = `${each.pool} › ${each.upstream}`;
+    problems.push({ key: `replies ${where}`, severity: isAlarming ? "critical" : "warning", where, isName: true, text });
   }
   if (status.draining) problems.unshift({ key: "drains", severity: "warning", where: t("problem.proxy"), text: t("problem.drains") });
   if (status.config.refused) {
@@ -59,6 +61,7 @@ const problemList = new KeyedList(byId("problems"), () => {
     update(problem) {
       setData(node, "severity", problem.severity);
       setText(where, problem.where);
+      where.translate = !problem.isName;
       setText(text, problem.text);
     },
   };

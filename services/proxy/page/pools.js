@@ -29,7 +29,7 @@ export function showPools(status, histories) {
 }
 
 function makePool({ pool }) {
-  const title = make("h3", { text: pool.name });
+  const title = make("h3", { text: pool.name, translate: "no" });
   const about = make("p", { class: "muted small" });
   const usable = make("p", { class: "chip" });
   const body = make("tbody", { role: "rowgroup" });
@@ -73,7 +73,8 @@ const isTroubled = (upstream) => TROUBLES.has(upstream.standing);
 const hasTrouble = (pool) => pool.upstreams.some(isTroubled) || !pool.upstreams.some((upstream) => upstream.in_use);
 
 function aboutOf(pool) {
-  const parts = [pool.policy, checkOf(pool.health_check), t("count.retries", { n: pool.retries })];
+  const retries = t("count.retries", { n: pool.retries });
+  const parts = [t("pools.about", { policy: pool.policy, check: checkOf(pool.health_check), retries })];
   if (pool.max_waiting > 0) parts.push(t("pools.waiting", { part: count(pool.waiting), all: count(pool.max_waiting) }));
   return parts.join(" · ");
 }
