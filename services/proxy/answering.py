@@ -178,7 +178,7 @@ class Answering(Attempt):
         self._stop_relay()
         self._free(reuse=False)
         self.stage = Stage.OVER
-        self.client.finish(self.request, self._reply.status, sent_bytes, cut=True)
+        self.client.cut_off(self.request, self._reply.status, sent_bytes)
 
     def _stop_relay(self) -> None:
         if self._relay is not None:

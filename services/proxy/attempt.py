@@ -8,7 +8,6 @@ import math
 import socket
 from collections.abc import Callable
 from enum import Enum
-from ipaddress import ip_address
 from time import monotonic
 
 from services.proxy.config_values import ForwardSettings
@@ -16,6 +15,7 @@ from services.proxy.connections import UpstreamConnection
 from services.proxy.delivery import acknowledged_bytes, delivery_since
 from services.proxy.dialing import Dial
 from services.proxy.exchanges import ExchangeTable
+from services.proxy.forwarding_fields import proxy_header
 from services.proxy.reply_heads import ReplyHead, ReplyHeads
 from services.proxy.request_body import BodySender, RequestBody
 from services.proxy.retries import Delivery, Failure, FailureKind
@@ -25,7 +25,6 @@ from shared.httpcore.message import Deferred, Request
 from shared.httpcore.methods import IDEMPOTENT_METHODS
 from shared.httpcore.net.pipes import PipePool
 from shared.httpcore.net.replying import ReplySide
-from shared.httpcore.proxy_protocol import Endpoint, serialize_proxy_header
 
 MAX_INTERIM_REPLIES = 32
 # How long a client may take for one part of a reply. The server cuts clients that read nothing for a minute; this
@@ -91,6 +90,10 @@ class Attempt(Deferred):
         """No reply comes of this attempt, which is over."""
         raise NotImplementedError
 
+    def leave_upstream(self, problem: str) -> None:
+        """The table: see Exchange."""
+        raise NotImplementedError
+
     def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
         """The upstream ended in the reply's body, broke off, or took too long."""
         raise NotImplementedError
@@ -127,18 +130,8 @@ class Attempt(Deferred):
         self.stage = Stage.CONNECTING
         self.deadline = now + self.settings.connect_timeout_s
         address = upstream.address
-        preface = self._proxy_header(version) if version else b""
+        preface = proxy_header(self.request, self.client.local_address, version) if version else b""
         self._dial = Dial(self, address.host, address.port, self._table.tls_target(self.pool, upstream), preface)
-
-    def _proxy_header(self, version: int) -> bytes:
-        """Who the client is, and whom it wanted; nothing of both where that is no address."""
-        request = self.request
-        try:
-            source: Endpoint | None = Endpoint(str(ip_address(request.remote_ip)), request.remote_port)
-            destination: Endpoint | None = Endpoint(*self.client.local_address)
-        except ValueError:
-            source = destination = None
-        return serialize_proxy_header(version, source, destination)
 
     def on_connected(self, sock: socket.socket) -> None:
         """See Dialler."""
@@ -267,7 +260,7 @@ class Attempt(Deferred):
                 self._on_body_end(detail, is_orderly=is_orderly)
                 return
             assert self.connection is not None
-            has_begun = bool(self._buffer) or self._interim_count > 0
+            has_begun = not self.is_unanswered
             sock = self.connection.sock
             delivery = Delivery.NONE
             if self._is_begun:
@@ -320,10 +313,15 @@ class Attempt(Deferred):
             else:
                 self._on_body_end("it took too long", is_orderly=False)
                 return
-            has_begun = self.stage is Stage.ASKING and (bool(self._buffer) or self._interim_count > 0)
-            self._fail(Failure(kind, kind.value, has_reply_begun=has_begun))
+            self._fail(Failure(kind, kind.value, has_reply_begun=not self.is_unanswered))
         except Exception:
             self._crash()
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it is at an upstream, and no byte of a reply has come."""
+        has_begun = bool(self._buffer) or self._interim_count > 0
+        return self.stage is Stage.CONNECTING or (self.stage is Stage.ASKING and not has_begun)
 
     def _fail(self, failure: Failure) -> None:
         self._free(reuse=False)

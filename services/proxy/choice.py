@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from services.proxy.config_values import PoolConfig
 from services.proxy.policies import Policy, make_policy
 from services.proxy.sticky import Stickiness
-from services.proxy.upstream_states import Address, State, Upstream, best_of, with_room
+from services.proxy.upstream_states import Address, State, Upstream, best_of, is_refuge, with_room
 from shared.httpcore.message import Request
 
 
@@ -89,6 +89,10 @@ class Choice:
     def has_room(self, tried: Collection[Upstream] = ()) -> bool:
         """Whether one of the candidates is not full."""
         return bool(with_room(self._without(tried)))
+
+    def has_refuge(self, tried: Collection[Upstream]) -> bool:
+        """See `Pool.has_refuge`."""
+        return any(is_refuge(upstream) for upstream in with_room(self._without(tried)))
 
     def _without(self, tried: Collection[Upstream]) -> list[Upstream]:
         return [upstream for upstream in self._upstreams.values() if upstream not in tried]

@@ -16,11 +16,12 @@ from services.proxy.access import Visitor
 from services.proxy.admin import describe_host, describe_pool, find_problems
 from services.proxy.events import EventFeed
 from services.proxy.exchanges import ExchangeTable
-from services.proxy.explaining import explain, parse_question
+from services.proxy.explaining import Known, explain, parse_question
 from services.proxy.gateway import Gateway
 from services.proxy.handlers import OwnPaths
 from services.proxy.intake import Intake
 from services.proxy.live import serve_events
+from services.proxy.moments import Moment
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.reloading import Refused, Reloaded, Reloader
 from services.proxy.upstreams import Pool
@@ -141,8 +142,9 @@ class Console:
         }
 
     def _handle_explain(self, request: Request, _: Visitor) -> Response:
-        gateway = self._parts.gateway
-        told = explain(gateway.table, gateway.pools, parse_question(request), time.monotonic())
+        gateway, replies = self._parts.gateway, self._parts.intake.store.replies
+        known = Known(gateway.table, gateway.pools, gateway.config.features, replies)
+        told = explain(known, parse_question(request), Moment(time.monotonic(), time.time()))
         return Response.json(told, headers=_NO_STORE)
 
     def _handle_metrics(self, _: Request, __: Visitor) -> Response:

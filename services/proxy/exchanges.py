@@ -25,9 +25,13 @@ class Exchange(Protocol):
     """One attempt of one request at one upstream, from the choice to the last byte."""
 
     deadline: float  # `expire` is called after it
+    upstream: Upstream
 
     def expire(self) -> None:
         """It has waited too long."""
+
+    def leave_upstream(self, problem: str) -> None:
+        """Checks have given its upstream up: whoever may be elsewhere goes there. Nothing changes for who may not."""
 
 
 class ExchangeTable:
@@ -103,6 +107,12 @@ class ExchangeTable:
             else:
                 kept.close()  # other certificates count by now
         pool.note_ended(upstream, self.idle.now)  # whoever waits for a place may be at this connection now
+
+    def clear(self, upstream: Upstream, problem: str) -> None:
+        """Checks have given this upstream up, for this `problem`: whoever is there may leave, before time is over."""
+        for exchange in [each for each in self._exchanges if each.upstream is upstream]:
+            if exchange in self._exchanges and exchange.upstream is upstream:
+                exchange.leave_upstream(problem)
 
     def _sweep(self) -> None:
         """One look, ten times a second, at every exchange's deadline; none while nothing is under way or kept."""

@@ -1,7 +1,7 @@
 """`/_proxy/explain`: which rule takes a request, which upstreams it may go to, and which is next and why.
 
 Asks `rewritten_routes`, `answers`, `upstreams` and `policies` what they would do with such a request, and changes
-nothing.
+nothing. Limits and cache, which come before an upstream is asked, are `explaining_intake`'s.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,10 @@ from typing import Any
 
 from services.proxy.answers import own_answer
 from services.proxy.config_values import ForwardSettings, RetryCause
+from services.proxy.explaining_intake import explain_cache, explain_limits
+from services.proxy.features import WholeFileFeatures
+from services.proxy.moments import Moment
+from services.proxy.reply_cache import ReplyCache
 from services.proxy.rewritten_routes import Redirect, find_route
 from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect
 from services.proxy.standing import standing_of, why_not_in_use
@@ -34,17 +38,28 @@ class Question:
     method: str = "GET"
     client: str = "127.0.0.1"
     headers: tuple[tuple[str, str], ...] = ()
+    scheme: str = "http"
 
     def to_request(self) -> Request:
         """The request as the proxy would have it."""
         lines = [("Host", self.host), *((name, value) for name, value in self.headers if name.lower() != "host")]
         request = Request(self.method, self.path, 1, "".join(f"{n}: {v}\r\n" for n, v in lines).encode("utf-8"))
-        request.host, request.remote_ip = self.host, self.client
+        request.host, request.remote_ip, request.scheme = self.host, self.client, self.scheme
         return request
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is in force, and what answers are made from: the configuration, its pools, and what the cache holds."""
+
+    table: RouteTable
+    pools: Mapping[str, Pool]
+    whole: WholeFileFeatures
+    replies: ReplyCache
+
+
 def parse_question(request: Request) -> Question:
-    """What `?host=&path=&method=&client=&header=Name: value` asks; the asker's own where nothing is said.
+    """What `?host=&path=&method=&client=&scheme=&header=Name: value` asks; the asker's own where nothing is said.
 
     HttpError 400 `bad_query` for what could be no request.
     """
@@ -57,8 +72,12 @@ def parse_question(request: Request) -> Question:
     host = (request.query_param("host") or request.host).lower()
     if not host.isprintable() or " " in host:
         raise _bad_query("host", host, "a Host such as www.example.com")
+    scheme = (request.query_param("scheme") or request.scheme).lower()
+    if scheme not in ("http", "https"):
+        raise _bad_query("scheme", scheme, "http or https")
     headers = [_parse_header(line) for line in request.query_params.get("header", ())[:MAX_HEADERS]]
-    return Question(host, path, method, request.query_param("client") or request.remote_ip, tuple(headers))
+    client = request.query_param("client") or request.remote_ip
+    return Question(host, path, method, client, tuple(headers), scheme)
 
 
 def _parse_header(line: str) -> tuple[str, str]:
@@ -72,14 +91,15 @@ def _bad_query(name: str, got: str, expected: str) -> HttpError:
     return HttpError(400, "bad_query", f"{name}: got {got[:100]!r}, expected {expected}")
 
 
-def explain(table: RouteTable, pools: Mapping[str, Pool], question: Question, now: float) -> Json:
-    """What would become of the request. With `answer` the proxy answers it itself; else there are `pool`,
-    `candidates`, `left_out`, `chosen` and `why`. `rule` is there when one takes it.
+def explain(known: Known, question: Question, now: Moment) -> Json:
+    """What would become of the request. With `answer` the proxy answers it itself; else there are `limits` and `cache`
+    (None where nothing is cached), and for when the upstream is asked `pool`, `candidates`, `left_out`, `chosen` and
+    `why`. `rule` is there when one takes it.
     """
     told: Json = {"host": question.host, "path": question.path, "method": question.method, "client": question.client}
     request = question.to_request()
     try:
-        routed = find_route(table, request)
+        routed = find_route(known.table, request)
     except BadPathError as error:
         return told | {"answer": {"status": 400, "code": "bad_path", "why": str(error)}}
     except HttpError as error:
@@ -97,9 +117,14 @@ def explain(table: RouteTable, pools: Mapping[str, Pool], question: Question, no
     told |= {"rule": _describe_rule(decision)}
     if (answer := _own_answer(request, decision)) is not None:
         return told | {"answer": answer}
-    told |= {"upstream_target": routed.target}
-    choice = explain_choice(pools[decision.location.pool], request, now)
-    return told | choice | {"retries": _explain_retries(decision.location.settings, question.method)}
+    location = decision.location
+    told |= {
+        "limits": explain_limits(request, location, known.whole.rate_zones),
+        "cache": explain_cache(request, location.features, known.replies, now.unix_s),
+        "upstream_target": routed.target,
+    }
+    choice = explain_choice(known.pools[location.pool], request, now.steady_s)
+    return told | choice | {"retries": _explain_retries(location.settings, question.method)}
 
 
 def _refusal(decision: NoRoute) -> Json:

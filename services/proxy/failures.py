@@ -40,6 +40,7 @@ _PROXY_ERRORS = {
     "reply_timeout": "http_response_timeout",
     "bad_reply": "http_protocol_error",
     "no_upstream": "destination_unavailable",
+    "upstream_down": "destination_unavailable",
     "internal_error": "proxy_internal_error",
     "rate_limited": "http_request_denied",
 }

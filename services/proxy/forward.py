@@ -25,7 +25,9 @@ from services.proxy.retries import (
     ALL_BUSY,
     NO_UPSTREAM,
     WAITED_IN_VAIN,
+    Delivery,
     Failure,
+    FailureKind,
     Outcome,
     Resending,
     RetryBudget,
@@ -174,11 +176,27 @@ class Forwarding(Answering):
         if counts_as_try(failure):
             self._tried = (*self._tried, upstream)
             self._tell(upstream, failure)
-        if self._may_go_on(failure):
+        if self._may_go_on(failure, self._tried):
             self._metrics.count_retry(pool)
             self._try_one()
         else:
             self._give_up(outcome_of(failure))
+
+    def leave_upstream(self, problem: str) -> None:
+        """See Exchange: it leaves only for another that is well, by the rules for sending again and their budget."""
+        if self.is_unanswered:
+            self.guard(partial(self._move_on, f"marked down: {problem}"))
+
+    def _move_on(self, detail: str) -> None:
+        delivery = Delivery.NONE if self.stage is Stage.CONNECTING else Delivery.UNKNOWN
+        failure, tried = Failure(FailureKind.MARKED_DOWN, detail, delivery=delivery), (*self._tried, self.upstream)
+        if not self.pool.has_refuge(tried) or not self._may_go_on(failure, tried):
+            return  # an answer may still come; after the next failed check it is asked again
+        self._free(reuse=False)
+        self._last_failure, self._tried, self._must_be_fresh = failure, tried, True
+        self._tell(self.upstream, failure)
+        self._metrics.count_retry(self.pool)
+        self._try_one()
 
     def _tell(self, upstream: Upstream, failure: Failure) -> None:
         upstream.last_problem = failure.detail
@@ -192,9 +210,9 @@ class Forwarding(Answering):
         }
         _log.warning("an attempt failed", extra=extra)
 
-    def _may_go_on(self, failure: Failure) -> bool:
+    def _may_go_on(self, failure: Failure, tried: tuple[Upstream, ...]) -> bool:
         settings, body = self.settings, self.request_body
-        if settings.max_tries and len(self._tried) >= settings.max_tries:
+        if settings.max_tries and len(tried) >= settings.max_tries:
             return False
         resending = Resending(self.request.method, body is None or body.is_at_hand, body is not None)
         if not may_retry(failure, resending, settings.retry_on):

@@ -1,4 +1,5 @@
-"""What the upstream learns about the client: Forwarded, X-Forwarded-For, -Proto, -Host, -Port and X-Real-IP.
+"""What the upstream learns about the client: Forwarded, X-Forwarded-For, -Proto, -Host, -Port and X-Real-IP, or a
+header of the PROXY protocol.
 
 From strangers these fields are dropped and written anew; what a trusted hop says in the field of
 `real_ip_header` is continued. What was worked out is kept, for clients come again. No sockets.
@@ -6,6 +7,7 @@ From strangers these fields are dropped and written anew; what a trusted hop say
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TypeVar
 
 from services.proxy.trusted_hops import MAX_WALK, RealIpField, TrustedHops, parse_hop, parse_hops
@@ -21,6 +23,7 @@ from shared.httpcore.forwarded import (
 from shared.httpcore.grammar import HOST
 from shared.httpcore.headers import Headers
 from shared.httpcore.message import Request
+from shared.httpcore.proxy_protocol import Endpoint, serialize_proxy_header
 from shared.httpcore.serializing import serialize_fields
 
 # In the order they are sent. Lower-case names are what a plan says of fields that `proxy_set_header` sets.
@@ -134,6 +137,18 @@ def client_view(request: Request) -> ClientView:
     """What was found out about the request's client; where nobody's word counts, what its connection shows."""
     view = request.state.get(_VIEW)
     return view if isinstance(view, ClientView) else _STRANGERS.view(request)
+
+
+def proxy_header(request: Request, local_address: tuple[str, int], version: int) -> bytes:
+    """The same as a header of the PROXY protocol: who the client is, and which of our addresses it wanted; nothing of
+    both where that is no address.
+    """
+    try:
+        source: Endpoint | None = Endpoint(str(ip_address(request.remote_ip)), request.remote_port)
+        destination: Endpoint | None = Endpoint(*local_address)
+    except ValueError:
+        source = destination = None
+    return serialize_proxy_header(version, source, destination)
 
 
 def _keep(views: dict[_Key, ClientView], key: _Key, view: ClientView) -> ClientView:

@@ -64,7 +64,7 @@ class Gateway:
         self.heard_at: Callable[[], float | None] = lambda: None  # when the tracker last answered
         self._tick_timer: asyncio.TimerHandle | None = None
         self._discovery = Discovery(self._on_addresses, lookup)
-        self._health = HealthChecks()
+        self._health = HealthChecks(on_lost=exchanges.clear)
         self._is_sync_due = False
 
     async def apply(self, config: ProxyConfig) -> None:

@@ -97,13 +97,19 @@ class ReplyCache:
 
     def look_up(self, query: CacheQuery, settings: CacheSettings, now: float) -> Decision:
         """What to do with the request."""
+        decision = self.foresee(query, settings, now)
+        if decision.stored is not None:
+            self._variants.move_to_end(query.key)
+        return decision
+
+    def foresee(self, query: CacheQuery, settings: CacheSettings, now: float) -> Decision:
+        """What `look_up` would say. Asking keeps nothing stored for longer."""
         if query.method not in ("GET", "HEAD") or query.has_body or query.traits.is_origin_only:
             return _BYPASS
         is_hit_wanted = settings.honours_client and query.traits.only_if_cached
         stored = self._find(query.key, query.headers)
         if stored is None:
             return _REFUSE if is_hit_wanted else _MISS
-        self._variants.move_to_end(query.key)
         if may_reuse(stored, query.traits, settings, now):
             return Decision(Verdict.HIT, stored)
         if is_hit_wanted:

@@ -22,6 +22,7 @@ class FailureKind(Enum):
     SEND_TIMED_OUT = "send_timeout"
     REPLY_TIMED_OUT = "reply_timeout"
     BAD_REPLY = "bad_reply"
+    MARKED_DOWN = "upstream_down"
 
 
 class Delivery(Enum):
@@ -44,6 +45,12 @@ class Failure:
     is_stale: bool = False
     has_reply_begun: bool = False
     delivery: Delivery = Delivery.UNKNOWN
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether no connection came about on which the request could have been sent."""
+        is_moved_early = self.kind is FailureKind.MARKED_DOWN and self.delivery is Delivery.NONE
+        return is_moved_early or self.kind in _NOTHING_SENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ _TOLD = {
     FailureKind.SEND_TIMED_OUT: (504, "the upstream did not take the request in time"),
     FailureKind.REPLY_TIMED_OUT: (504, "the upstream did not reply in time"),
     FailureKind.BAD_REPLY: (502, "the upstream's reply breaks the rules of HTTP"),
+    FailureKind.MARKED_DOWN: (502, "the upstream was found to be down before it had replied"),
 }
 BUDGET_FLOOR_S = 10.0  # the minimum of so many seconds may be used at once
 BUDGET_MAX = 1000.0  # saved up at most, unless that minimum is more
@@ -87,7 +95,7 @@ def may_retry(failure: Failure, resending: Resending, causes: Set[RetryCause]) -
     Never once a reply has begun. Always when no connection came about, since nothing was sent. Else only
     what is harmless twice, or what demonstrably never arrived.
     """
-    if failure.kind in _NOTHING_SENT:
+    if failure.is_unsent:
         return RetryCause.ERROR in causes
     if failure.has_reply_begun or failure.kind is FailureKind.BAD_REPLY or not resending.is_body_at_hand:
         return False

@@ -41,6 +41,16 @@ def host_name(host: str) -> str:
     return name if colon and (port.isdigit() or not port) else host
 
 
+_HOST_FIELD = make_field_finder(["host"])
+
+
+def _http_host(facts: RequestFacts) -> str:
+    """RFC 9112 §3.2.2: who forwards an absolute-form target makes Host from it. Where there is a field as well, it says
+    the same (see `parsing`), so only HTTP/1.0 has a target alone.
+    """
+    return ", ".join(field_values(facts.request.field_lines, _HOST_FIELD)) or facts.request.host
+
+
 def _proxy_add_x_forwarded_for(facts: RequestFacts) -> str:
     earlier = facts.request.headers.get_all("x-forwarded-for")
     return ", ".join([*earlier, client_view(facts.request).peer_ip])
@@ -65,6 +75,7 @@ def _uri(facts: RequestFacts) -> str:
 
 VARIABLES: dict[str, Render] = {
     "host": _host,
+    "http_host": _http_host,
     "remote_addr": lambda facts: facts.request.remote_ip,
     "realip_remote_addr": lambda facts: client_view(facts.request).peer_ip,
     "forwarded": _forwarding("Forwarded"),

@@ -203,6 +203,11 @@ def with_room(upstreams: Collection[Upstream]) -> tuple[Upstream, ...]:
     return tuple(upstream for upstream in rest if upstream.member.is_backup and not upstream.is_full)
 
 
+def is_refuge(upstream: Upstream) -> bool:
+    """Whether a request that leaves another upstream is better off there: it is known to be well."""
+    return upstream.state is State.UP or (upstream.state is State.TRIAL and not upstream.is_on_trial)
+
+
 def can_spare(upstream: Upstream, upstreams: Iterable[Upstream], max_percent: int) -> bool:
     """Whether it may be ejected: another is well, and no more than `max_percent` of all, or one, would be out."""
     others = [each for each in upstreams if each is not upstream and each.state is not State.GONE]

@@ -344,6 +344,10 @@ class Pool:
         """Whether there is somebody to choose but for the limits on what each may have under way."""
         return bool(self.candidates_without(tried)) and not self._choice.has_room(tried)
 
+    def has_refuge(self, tried: Collection[Upstream]) -> bool:
+        """Whether a request that leaves those `tried` finds another that is well and has a place for it at once."""
+        return self._choice.has_refuge(tried)
+
     def candidates(self) -> tuple[Upstream, ...]:
         """Those who may be chosen."""
         return self._choice.candidates()

@@ -46,8 +46,8 @@ class Compression:
 
         A HEAD gets the fields of the GET.
         """
-        is_stream = isinstance(response, StreamingResponse)
-        if not is_stream and not MIN_BYTES <= len(response.body) <= MAX_WHOLE_BYTES:
+        size = len(response.body)
+        if (size < MIN_BYTES or size > MAX_WHOLE_BYTES) and not isinstance(response, StreamingResponse):
             return  # nearly all replies
         if isinstance(response, (FileResponse, Upgrade)) or not self._may_change(response):
             return

@@ -81,7 +81,7 @@ def parse_repeated_head(buffer: bytes, previous: HeadFields, limits: Limits) -> 
     if len(buffer) > limits.max_head_bytes:  # a longer line before fields that were just short enough
         return None
     line = _parse_plain_line(octets, previous.version_minor)
-    return Request(line[0], line[1], previous.version_minor, b"", previous, line) if line is not None else None
+    return Request("", "", 1, b"", previous, line) if line is not None else None
 
 
 @lru_cache(maxsize=1024)
@@ -136,9 +136,10 @@ def _decide_request(fields: HeadFields, values: dict[bytes, bytes]) -> None:
         return
     if (coding := values.get(b"transfer-encoding")) is not None:
         parse_transfer_encoding(coding, fields.version_minor, has_length=b"content-length" in values)
-        fields.is_chunked = True
+        fields.is_chunked = fields.has_body = True
     elif (length := values.get(b"content-length")) is not None:
         fields.content_length = parse_content_length(length)
+        fields.has_body = fields.content_length > 0
     if (connection := values.get(b"connection")) is not None:
         _decide_connection(fields, connection, values.get(b"upgrade", b""))
     if (expect := values.get(b"expect")) is not None and fields.version_minor:

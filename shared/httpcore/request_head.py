@@ -3,7 +3,7 @@
 Values for `message.Request`; `parsing` fills them in.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from shared.httpcore.errors import HttpError
@@ -25,6 +25,7 @@ class HeadFields:
         "derived",
         "end_of_head",
         "expects_continue",
+        "has_body",
         "has_origin",
         "host",
         "is_chunked",
@@ -44,6 +45,7 @@ class HeadFields:
         self.host = ""  # lower case; "" when an HTTP/1.0 request has none
         self.content_length: int | None = None  # None: no Content-Length field
         self.is_chunked = False
+        self.has_body = False  # whether one follows, perhaps an empty chunked one
         self.keep_alive = version_minor == 1  # what the client asked for (RFC 9112 §9.3)
         self.expects_continue = False
         self.upgrade = ""  # lower case; only when Connection names it
@@ -60,19 +62,15 @@ class HeadFields:
         return self._headers
 
 
-class RequestLine(NamedTuple):
-    """What a request line says, taken apart."""
-
-    method: str
-    target: str  # origin-form, or "*" for OPTIONS
-    raw_path: str
-    query: str  # without the question mark
+# What a request line says, taken apart: method; target in origin-form, or "*" for OPTIONS; its path as it came; its
+# query without the question mark. No NamedTuple: the interpreter unpacks a plain tuple at a third of the price.
+RequestLine = tuple[str, str, str, str]
 
 
 def split_request_line(method: str, target: str) -> RequestLine:
     """The parts of a request line that was found valid."""
     raw_path, _, query = target.partition("?")
-    return RequestLine(method, target, raw_path, query)
+    return method, target, raw_path, query
 
 
 def decode_path(raw_path: str) -> str:

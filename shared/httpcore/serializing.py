@@ -12,6 +12,7 @@ REASONS[413] = "Content Too Large"
 REASONS[421] = "Misdirected Request"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 KEEPS_ALIVE = ("keep-alive", "")  # by the minor version: what Connection says when nothing is to close
+CHUNKED = -1  # instead of a body's length, which is not known
 BODILESS = frozenset({204, 304})  # RFC 9110 §6.4.1: never with content
 
 
@@ -37,18 +38,18 @@ def serialize_reply_head(
     length: int | None,
     persists: bool,
     date: str,
-    *,
-    chunked: bool = False,
 ) -> bytes:
     """The head of a reply, its empty line included. ValueError for a field that can't be written.
 
-    `length` is the body's in bytes; None: it is chunked, or ends with the connection. `persists`: the connection goes
+    `length` is the body's in bytes, or `CHUNKED`; None: it ends with the connection. `persists`: the connection goes
     on. `date` is now as an HTTP-date; a reply that was made earlier, and kept, brings its own.
     """
     status = response.status
     connection = KEEPS_ALIVE[request.fields.version_minor] if persists else "close"
-    line, own_date, fields = fixed_parts(status, response.content_type, connection, chunked, *response.headers)
-    if length is None or chunked or status in BODILESS or status == 101:
+    line, own_date, fields = fixed_parts(
+        status, response.content_type, connection, length == CHUNKED, tuple(response.headers)
+    )
+    if length is None or length == CHUNKED or status in BODILESS or status == 101:
         text = f"{line}{own_date or date}{fields}X-Request-Id: {request.id}\r\n\r\n"
     else:
         text = f"{line}{own_date or date}{fields}Content-Length: {length}\r\nX-Request-Id: {request.id}\r\n\r\n"
@@ -57,7 +58,7 @@ def serialize_reply_head(
 
 @lru_cache(maxsize=1024)
 def fixed_parts(
-    status: int, content_type: str | None, connection: str, chunked: bool, *pairs: tuple[str, str]
+    status: int, content_type: str | None, connection: str, chunked: bool, pairs: tuple[tuple[str, str], ...]
 ) -> tuple[str, str, str]:
     """What stands before the date, the reply's own date if it has one, and what stands after it, the same for most
     replies of one handler, so made once.

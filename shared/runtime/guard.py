@@ -64,7 +64,7 @@ class Guard:
 
     def check(self, request: Request) -> Response | None:
         """The refusal or the answer to a preflight, or None when the request may go on."""
-        if not self._any_host and not self._is_own_host(request):
+        if not self._any_host and request.host not in self._known_hosts and not self._is_own_host(request):
             name = request.host[:100]
             return Response.error(
                 421, "misdirected_host", f"this service does not go by {name!r}; use the address it listens on"
@@ -72,7 +72,7 @@ class Guard:
         method = request.method
         if method == "OPTIONS":
             return self._answer_preflight(request)
-        if (method not in SAFE_METHODS or request.upgrade) and self._is_forged(request):
+        if (method not in SAFE_METHODS or request.fields.upgrade) and self._is_forged(request):
             return Response.error(
                 403,
                 "cross_site",
@@ -95,14 +95,14 @@ class Guard:
 
     def _is_own_host(self, request: Request) -> bool:
         # An HTTP/1.0 request without a Host comes from no browser.
-        if request.host in self._known_hosts or not request.host or request.raw_path == OPEN_PATH:
+        if not request.host:
             return True
         host = split_host(request.host)[0]
         is_own = _LOOPBACK.fullmatch(host) is not None or host in self._hosts
         is_own = is_own or (self._any_address and is_ip_address(host))
         if is_own and len(self._known_hosts) < MAX_KNOWN_HOSTS:
             self._known_hosts.add(request.host)
-        return is_own
+        return is_own or request.raw_path == OPEN_PATH
 
     def _is_forged(self, request: Request) -> bool:
         """Whether a page that may not do so made this write or this upgrade."""

@@ -18,12 +18,14 @@ class HttpMetrics:
             "From the request's head to the end of the reply; upgraded connections are left out.",
         ).labels()
         self._bytes = registry.counter("weaprous_http_response_body_bytes_total", "Bytes of bodies sent.").labels()
-        self._children: dict[tuple[str, int], CounterChild] = {}
+        self._children: dict[str, dict[int, CounterChild]] = {method: {} for method in _METHODS}
 
     def record(self, method: str, status: int, body_bytes: int, duration_s: float) -> None:
         """Count one reply."""
-        key = (method, status)
-        child = self._children.get(key) or self._find_child(method, status)
+        try:
+            child = self._children[method][status]
+        except KeyError:
+            child = self._find_child(method, status)
         child.value += 1
         self._bytes.value += body_bytes
         if status != 101:
@@ -33,5 +35,5 @@ class HttpMetrics:
         known = method in _METHODS
         child = self._requests.labels(method if known else "other", f"{status // 100}xx")
         if known:
-            self._children[method, status] = child
+            self._children[method][status] = child
         return child

@@ -33,6 +33,7 @@ class Lifecycle:
         self.worker = worker  # its number, from 1, when several processes share the listener
         self.metrics = MetricsRegistry({} if worker is None else {"worker": str(worker)})
         self.draining = asyncio.Event()
+        self.is_draining = False  # whether the end has begun, as `draining` says to those who wait for it
         self.limits: Limits = limits_of(settings)  # `build` may set others for the main server
         self.open_warning: str | None = None  # `build` may set its own words about missing keys; "": none
         self.exit_status = 0
@@ -49,11 +50,6 @@ class Lifecycle:
         self._on_drain: list[Callback] = []
         self._on_stop: list[Callback] = []
         self._stop_requested = asyncio.Event()
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the end has begun."""
-        return self.draining.is_set()
 
     @property
     def server(self) -> Server:
@@ -129,14 +125,18 @@ class Lifecycle:
     async def drain(self) -> None:
         """Connections, listeners, tasks and callbacks have ended, in this order, within `drain_s`."""
         drain_s = self.settings.drain_s
-        self.draining.set()
+        self._begin_end()
         self._logger.info("draining", extra={"connections": self.connection_count})
         await drain_servers(self.servers, self._on_drain, drain_s)
         await self.close(reserve_s(drain_s))
 
+    def _begin_end(self) -> None:
+        self.is_draining = True
+        self.draining.set()
+
     async def close(self, timeout_s: float) -> None:
         """Tasks are cancelled, then the `on_stop` callbacks run."""
-        self.draining.set()
+        self._begin_end()
         await end_tasks(self._tasks, max(timeout_s / 2, MIN_STEP_S))
         callbacks, self._on_stop = self._on_stop, []
         await run_in_reverse(callbacks, max(timeout_s, MIN_STEP_S))

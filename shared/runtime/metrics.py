@@ -88,7 +88,8 @@ class HistogramChild:
 
     def observe(self, value: float) -> None:
         """One more observation; a value equal to a bound belongs to that bucket."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+        bounds = self._bounds
+        self._counts[0 if value <= bounds[0] else bisect_left(bounds, value)] += 1  # most are small
         self.sum += value
 
     def samples(self, name: str, labels: str) -> Iterator[str]:
@@ -242,9 +243,9 @@ class MetricsRegistry:
     def histogram(
         self, name: str, help: str, labels: Sequence[str] = (), buckets: Sequence[float] = DEFAULT_BUCKETS_S
     ) -> Histogram:
-        """A new histogram; `buckets` are the upper bounds, rising, without infinity."""
+        """A new histogram; `buckets` are the upper bounds, one at least, rising, without infinity."""
         bounds = tuple(buckets)
-        if list(bounds) != sorted(set(bounds)):
+        if not bounds or list(bounds) != sorted(set(bounds)):
             raise ValueError(f"{name}: got the buckets {bounds}, expected rising bounds")
         return self._add(Histogram(name, help, labels, lambda: HistogramChild(bounds)))
 

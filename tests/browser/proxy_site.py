@@ -18,7 +18,9 @@ class Site:
         self.text = (
             f"pool app {{ server {a}; server {b}; health_check http path=/ interval=200ms fall=1 rise=1; }}\n"
             f"host shop.example {{ proxy_pass http://app; location /api/ {{ proxy_pass http://{c}/v1/; }} }}\n"
-            'host "*" { proxy_pass http://app; }\n'
+            'host "*" { proxy_pass http://app; location /files/ { proxy_cache on; proxy_cache_valid 1h; '
+            "limit_req zone=all burst=5 nodelay; } }\n"
+            "limit_req_zone $remote_addr zone=all:1m rate=10r/s;\n"
         )
         self.config = folder / "proxy.conf"
         self.config.write_text(self.text)

@@ -89,6 +89,22 @@ def test_it_explains_where_a_request_would_go(page: Page, site: Site) -> None:
     expect(answer.locator(".left-out")).to_contain_text("not: it is down")
 
 
+def test_it_tells_what_comes_before_an_upstream_is_asked(page: Page, site: Site) -> None:
+    answer = page.locator("#explanation")
+    page.get_by_label("Path").fill("/")
+    page.get_by_role("button", name="Explain").click()
+    expect(answer.locator(".chosen")).to_be_visible()
+    expect(answer).not_to_contain_text("Cache")
+    page.get_by_label("Path").fill("/files/a")
+    page.get_by_role("button", name="Explain").click()
+    expect(answer).to_contain_text("10r/s for each $remote_addr (this one's is 127.0.0.1), 5 more at once")
+    expect(answer).to_contain_text("nothing is stored for it")
+    assert page.request.get("/files/a").ok
+    page.get_by_role("button", name="Explain").click()
+    expect(answer).to_contain_text("fresh for another")
+    expect(answer).to_contain_text("it answers, and no upstream is asked")
+
+
 def test_a_reload_shows_every_mistake_or_what_has_changed(visitor: Visitor, site: Site) -> None:
     visitor.expect_problem("422")
     page = visitor.page

@@ -110,6 +110,10 @@ def test_no_text_is_outside_of_the_words(visit: Visit, site: Site) -> None:
     site.config.write_text(site.text + f"host new.example {{ proxy_pass http://{site.upstreams[0].address}; }}\n")
     page.locator("#reload").click()
     expect(page.locator("#reload-title")).to_have_text("«Cấu hình đã có hiệu lực»")
+    page.locator("[name=path]").fill("/files/a")
+    page.locator("[name=path]").press("Enter")
+    expect(page.locator("#explanation")).to_contain_text("10r/s")
+    assert probe(page, "untranslated") == []
     page.locator("[name=path]").fill("/../x")
     page.locator("[name=path]").press("Enter")
     expect(page.locator("#explanation")).to_contain_text("400")
@@ -140,6 +144,26 @@ TOLD = {
     "12345 requests wait for a free place: all upstreams are full": (
         "12.345 yêu cầu đang chờ chỗ trống: mọi upstream đều đầy"
     ),
+    "10r/s for each $remote_addr (this one's is 127.0.0.1), 5 more at once; a body of at most 1048576 bytes": (
+        "10r/s cho mỗi $remote_addr (ở đây là 127.0.0.1), thêm 5 yêu cầu cùng lúc; phần thân tối đa 1.048.576 byte"
+    ),
+    "30r/m for each $cookie_a (this one has none, so it is not limited), none before its time; "
+    "5r/s for each $host (this one's is a.example), 2 more at once, 3 wait; a body of any size": (
+        "30r/m cho mỗi $cookie_a (ở đây không có nên không bị giới hạn), không yêu cầu nào được đến sớm; "
+        "5r/s cho mỗi $host (ở đây là a.example), thêm 2 yêu cầu cùng lúc, 3 phải chờ; "
+        "phần thân lớn bao nhiêu cũng được"
+    ),
+    "a reply is stored, 3 s old and fresh for another 57 s: it answers, and no upstream is asked": (
+        "đã lưu một phản hồi, đã 3 giây và còn mới thêm 57 giây: dùng nó, không hỏi upstream"
+    ),
+    "a reply is stored, 3 s old and fresh for another 57 s, but to be confirmed first, as the client asks: "
+    "the upstream is asked whether it still holds": (
+        "đã lưu một phản hồi, đã 3 giây và còn mới thêm 57 giây, nhưng phải xác nhận trước, theo yêu cầu của máy "
+        "khách: hỏi upstream xem nó còn đúng không"
+    ),
+    "a reply is stored, 90 s old and stale for 30 s: the upstream is asked for another": (
+        "đã lưu một phản hồi, đã 90 giây và quá hạn 30 giây: hỏi upstream phản hồi khác"
+    ),
     "something that nobody translated": "something that nobody translated",
 }
 FIGURES = {
@@ -168,7 +192,7 @@ def test_the_proxys_sentences_are_told_in_the_pages_language(visit: Visit, site:
     tell = "async (text) => (await import('/_proxy/page/told.js')).told(text)"
     assert {text: page.evaluate(tell, text) for text in TOLD} == TOLD
     page.get_by_role("button", name="English").click()
-    english = {text: text.replace("12345", "12,345") for text in TOLD}
+    english = {text: text.replace("12345", "12,345").replace("1048576", "1,048,576") for text in TOLD}
     assert {text: page.evaluate(tell, text) for text in TOLD} == english
 
 

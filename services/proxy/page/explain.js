@@ -48,11 +48,18 @@ function describe(found) {
   }
   return [
     ...rule,
+    ...beforehand(found),
     step("explain.sent", `${found.method} ${found.upstream_target}`, "mono"),
     step("explain.pool", t("explain.pool_policy", found)),
     make("div", { class: "step" }, make("h3", { word: "explain.upstream" }), choice(found)),
     step("explain.if_fails", told(found.retries.why)),
   ];
+}
+
+/** What comes before an upstream is asked, where the rule says anything about it. */
+function beforehand({ limits, cache }) {
+  const isLimited = limits.rates.length > 0 || limits.max_body_bytes !== null;
+  return [...(isLimited ? [step("explain.limits", told(limits.why))] : []), ...(cache ? [step("explain.cache", told(cache.why))] : [])];
 }
 
 function describeRule(rule) {

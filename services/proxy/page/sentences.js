@@ -67,6 +67,37 @@ export const SENTENCES = {
   "told.retry_yes": ["{method} may be sent again until a reply has begun", "{method} được gửi lại chừng nào chưa có phản hồi"],
   "told.retry_no": ["{method} is not idempotent: it is sent again only where it can't have arrived", "{method} không lặp lại an toàn được: chỉ gửi lại khi chắc chắn chưa tới nơi"],
 
+  "told.rate": ["{rate} for each {source} ({whose}), {burst}", "{rate} cho mỗi {source} ({whose}), {burst}"],
+  "told.rate_whose": ["this one's is {value}", "ở đây là {value}"],
+  "told.rate_nobodys": ["this one has none, so it is not limited", "ở đây không có nên không bị giới hạn"],
+  "told.burst_none": ["none before its time", "không yêu cầu nào được đến sớm"],
+  "told.burst_some": ["{n} more at once, {waiting} wait", "thêm {n} yêu cầu cùng lúc, {waiting} phải chờ"],
+  "told.burst": ["{n} more at once", "thêm {n} yêu cầu cùng lúc"],
+  "told.burst_wait": ["{n} more wait", "thêm {n} yêu cầu phải chờ"],
+  "told.body_most": ["a body of at most {n} bytes", "phần thân tối đa {n} byte"],
+  "told.body_any": ["a body of any size", "phần thân lớn bao nhiêu cũng được"],
+
+  "told.past_cache": ["{method} goes past the cache", "{method} không qua bộ đệm"],
+  "told.past_cache_as": [
+    "it goes past the cache: it asks for a part, or for a state that only the upstream knows",
+    "không qua bộ đệm: yêu cầu hỏi một phần, hoặc một trạng thái chỉ upstream mới biết",
+  ],
+  "told.only_cached": [
+    "the client wants it from the cache or not at all, and there is nothing that may be used: 504",
+    "máy khách chỉ nhận từ bộ đệm, mà không có gì dùng được: 504",
+  ],
+  "told.not_stored": [
+    "nothing is stored for it: the upstream is asked, and its reply is kept if the rules allow it",
+    "chưa lưu gì cho yêu cầu này: sẽ hỏi upstream và giữ phản hồi nếu quy tắc cho phép",
+  ],
+  "told.stored_hit": ["a reply is stored, {age}: it answers, and no upstream is asked", "đã lưu một phản hồi, {age}: dùng nó, không hỏi upstream"],
+  "told.stored_check": ["a reply is stored, {age}: the upstream is asked whether it still holds", "đã lưu một phản hồi, {age}: hỏi upstream xem nó còn đúng không"],
+  "told.stored_anew": ["a reply is stored, {age}: the upstream is asked for another", "đã lưu một phản hồi, {age}: hỏi upstream phản hồi khác"],
+  "told.confirm_itself": ["{age}, but to be confirmed first, as it says itself", "{age}, nhưng phải xác nhận trước, như chính nó quy định"],
+  "told.confirm_client": ["{age}, but to be confirmed first, as the client asks", "{age}, nhưng phải xác nhận trước, theo yêu cầu của máy khách"],
+  "told.age_fresh": ["{old} s old and fresh for another {s} s", "đã {old} giây và còn mới thêm {s} giây"],
+  "told.age_stale": ["{old} s old and stale for {s} s", "đã {old} giây và quá hạn {s} giây"],
+
   "told.rewritten": ["a rewrite line says so", "một dòng rewrite quy định vậy"],
   "told.slash": ["a location has this path with a slash at its end", "có location trùng đường dẫn này với dấu / ở cuối"],
   "told.no_location": ["no location of this host takes the path", "không location nào của host này nhận đường dẫn"],
@@ -83,6 +114,7 @@ export const SENTENCES = {
   ],
   "told.bad_query": ["{name}: got {got}, expected {expected}", "{name}: nhận được {got}, cần {expected}"],
   "told.a_path": ["a path such as /a/b?c=d, percent-encoded", "một đường dẫn như /a/b?c=d, mã hoá phần trăm"],
+  "told.a_scheme": ["http or https", "http hoặc https"],
   "told.a_method": ["a method such as GET", "một phương thức như GET"],
   "told.a_host": ["a Host such as www.example.com", "một Host như www.example.com"],
 

@@ -5,7 +5,7 @@ import { language, LANGUAGES, t } from "./language.js";
 import { number } from "./format.js";
 import { SENTENCES } from "./sentences.js";
 
-const NUMBERS = new Set(["n", "s", "errors", "replies", "status"]);
+const NUMBERS = new Set(["n", "s", "errors", "replies", "status", "waiting", "old"]);
 const MOST_KEPT = 1000;
 const kept = new Map();
 let keptLanguage = "";

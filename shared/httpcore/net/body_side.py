@@ -11,7 +11,7 @@ from shared.httpcore.errors import HttpError, ProtocolError
 from shared.httpcore.message import Request
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.replying import ReplySide
-from shared.httpcore.net.transport import State
+from shared.httpcore.net.transport import CLOSED, HANDLING, READING_BODY, UPGRADED
 from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
 
@@ -47,7 +47,7 @@ class BodySide(ReplySide):
             self._receive_body(data)  # first, so that the handler knows what is there already
             self._dispatch(request, route, request.received_at)
             return
-        self._enter(State.READING_BODY)
+        self._enter(READING_BODY)
         if request.expects_continue and not data:
             self.output.write(CONTINUE)
         self._receive_body(data)
@@ -91,7 +91,7 @@ class BodySide(ReplySide):
     def _on_body_wanted(self) -> None:
         """A handler waits for the body: say 100 if the client waits for it, and read."""
         body = self._body
-        if body is None or self.state is not State.HANDLING:
+        if body is None or self.state is not HANDLING:
             return
         if body.awaits_continue:
             body.awaits_continue = False
@@ -102,7 +102,7 @@ class BodySide(ReplySide):
 
     def _balance_reading(self) -> None:
         """Reads while there is room for what comes, and not otherwise."""
-        if self.state is State.CLOSED or self.state is State.UPGRADED:
+        if self.state is CLOSED or self.state is UPGRADED:
             return
         if self._body is not None and self._body.stream is not None:
             self._set_reading(not self._body.stream.is_full)

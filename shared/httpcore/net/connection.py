@@ -20,7 +20,7 @@ from shared.httpcore.net.body_side import BodySide
 from shared.httpcore.net.exchange import SLOW_HANDLER_S, run_exchange
 from shared.httpcore.net.host import Host
 from shared.httpcore.net.repeats import recall
-from shared.httpcore.net.transport import State
+from shared.httpcore.net.transport import HANDLING, LINGERING, READING_BODY, READING_HEAD
 from shared.httpcore.parsing import find_head_end, parse_repeated_head, parse_request_head
 from shared.httpcore.request_head import HeadFields
 from shared.httpcore.routing import Route
@@ -53,12 +53,12 @@ class Connection(BodySide):
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way: no part of a request, no reply to send."""
-        return self.state is State.READING_HEAD and not self._buffer and self.output.is_empty
+        return self.state is READING_HEAD and not self._buffer and self.output.is_empty
 
     # --- receiving ---------------------------------------------------------------------------------------------
 
     def _on_data(self, data: bytes) -> None:
-        if self.state is State.READING_HEAD:
+        if self.state is READING_HEAD:
             fields = self._last_fields
             if (
                 not self._buffer
@@ -71,7 +71,7 @@ class Connection(BodySide):
                 self._buffer = self._buffer + data if self._buffer else data
                 self._take_requests()
             self._send_soon()
-        elif self.state is State.LINGERING:
+        elif self.state is LINGERING:
             self._discard(data)
         elif self._body is not None:
             self._receive_body(data)
@@ -93,7 +93,7 @@ class Connection(BodySide):
         """The replies leave at the end of the turn, behind each other's."""
         if self.output.size > MAX_PUT_OFF_BYTES:
             self._send_replies()  # it fills the socket by itself, and leaves the processor's cache with every wait
-        elif self.output.size or self.state is not State.READING_HEAD or self._is_held:
+        elif self.output.size or self.state is not READING_HEAD or self._is_held:
             self.server.at_turn_end(self._send_replies)
         else:
             self._balance_reading()  # as `_send_replies` does after the others
@@ -103,14 +103,14 @@ class Connection(BodySide):
         limits = self.limits
         turns = limits.requests_per_turn
         self._is_held = False
-        while self._buffer and self.state is State.READING_HEAD:
+        while self._buffer and self.state is READING_HEAD:
             if turns == 0 or self.output.size > limits.max_output_bytes:
                 self._is_held = True
                 break
             turns -= 1
             if not self._take_request():
                 break
-        if self.has_ended and self.state is State.READING_HEAD and not self._buffer:
+        if self.has_ended and self.state is READING_HEAD and not self._buffer:
             self._linger()
 
     def _send_replies(self) -> None:
@@ -120,7 +120,7 @@ class Connection(BodySide):
             if self._is_held and self.output.is_empty:
                 self._is_held = False
                 self.loop.call_soon(self.advance)  # the others' turn; what is still unsent calls when it has gone
-            if self.state is not State.READING_HEAD and self.output.is_empty:
+            if self.state is not READING_HEAD and self.output.is_empty:
                 self._on_all_sent()
             if len(self._buffer) > self.limits.max_pipelined_bytes or not self._is_reading:
                 self._balance_reading()
@@ -190,7 +190,7 @@ class Connection(BodySide):
         if isinstance(found, Response):
             self._skip_body(request)
             self.reply(request, found)
-        elif request.has_body:
+        elif request.fields.has_body:
             self._begin_body(request, found)
         else:
             self._dispatch(request, found, request.received_at)
@@ -201,7 +201,7 @@ class Connection(BodySide):
         """Runs the handler; `started` is when it began to hold the loop."""
         handler: Any = route.handler
         if route.is_async or route.blocking:
-            self._enter(State.HANDLING)
+            self._enter(HANDLING)
             self.deadline = math.inf
             self._is_abandonable = route.abandonable
             self._task = self.loop.create_task(run_exchange(self, request, route))
@@ -224,7 +224,7 @@ class Connection(BodySide):
         body = self._body
         if not self.output.is_empty:
             self.abort()  # a slow reader
-        elif self.state is State.LINGERING:
+        elif self.state is LINGERING:
             self.close()
         elif body is not None and body.stream is not None and not body.stream.is_waited_for:
             self.deadline = math.inf  # it is the handler that takes its time
@@ -250,21 +250,21 @@ class Connection(BodySide):
         has_answer = self._body is not None and self._body.has_failed  # and the client waits for it
         if self._body is not None:
             self._body.fail(ConnectionClosed("the client left in the middle of its request's body"))
-        if self.state is State.HANDLING:
+        if self.state is HANDLING:
             is_abandonable = self._deferred is not None or (self._is_abandonable and self._task is not None)
             if is_abandonable and not has_answer:
                 self.abort()  # which cancels the task; one that has not begun could not close the connection itself
-        elif self.state is State.READING_HEAD:
+        elif self.state is READING_HEAD:
             self.advance()
-        elif self.state is State.READING_BODY or self.output.is_empty:
+        elif self.state is READING_BODY or self.output.is_empty:
             self.close()
 
     def _on_all_sent(self) -> None:
         if self._upgrade is not None:
             self._hand_over(self._upgrade)
-        elif self.state is State.LINGERING:
+        elif self.state is LINGERING:
             self._end_sending()
-        elif self.state is State.READING_HEAD:
+        elif self.state is READING_HEAD:
             if self._is_held:  # the others' turn; and replies that are sent whole must not call for each other
                 self._is_held = False
                 self.loop.call_soon(self.advance)

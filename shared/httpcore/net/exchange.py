@@ -100,7 +100,10 @@ async def send_stream(connection: "ReplySide", request: Request, response: Strea
         connection.internal_error(request, "a streaming reply")
     finally:
         await close_chunks(response)
-    connection.finish(request, response.status, sent_bytes, cut=cut)
+    if cut:
+        connection.cut_off(request, response.status, sent_bytes)
+    else:
+        connection.finish(request, response.status, sent_bytes)
     connection.advance()
 
 

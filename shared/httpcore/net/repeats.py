@@ -21,7 +21,7 @@ class Repeat:
         """The reply as the hooks have left it; for a connection that goes on after it."""
         connection = KEEPS_ALIVE[request.version_minor]
         self._before_date, _, fields = fixed_parts(
-            response.status, response.content_type, connection, False, *response.headers
+            response.status, response.content_type, connection, False, tuple(response.headers)
         )
         self._after_date = f"{fields}Content-Length: {len(response.body)}\r\nX-Request-Id: "
         self.status = response.status

@@ -17,8 +17,8 @@ from shared.httpcore.net.file_span import FileSpan
 from shared.httpcore.net.host import Host
 from shared.httpcore.net.output import JOINED_BYTES
 from shared.httpcore.net.repeats import Repeat, remember
-from shared.httpcore.net.transport import State, Transport
-from shared.httpcore.serializing import BODILESS, serialize_reply_head
+from shared.httpcore.net.transport import CLOSED, HANDLING, READING_HEAD, Transport
+from shared.httpcore.serializing import BODILESS, CHUNKED, serialize_reply_head
 
 logger = logging.getLogger("weaprous.http")
 
@@ -63,11 +63,11 @@ class ReplySide(Transport):
 
     def reply(self, request: Request, response: Response) -> None:
         """Queues the reply and decides what becomes of the connection; `advance` sends it."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             discard_response(response)
             return
         if isinstance(response, Deferred):
-            self.state = State.HANDLING  # which every state before a reply may become
+            self.state = HANDLING  # which every state before a reply may become
             self.deadline = math.inf
             self._deferred = response
             response.begin(self, request)
@@ -90,7 +90,7 @@ class ReplySide(Transport):
             size = self._queue_reply(request, response)
         if response.status == 101 and isinstance(response, Upgrade):
             self._upgrade = response
-            self._enter(State.HANDLING)
+            self._enter(HANDLING)
             self._record(request, 101, 0, monotonic())
             return
         self.finish(request, response.status, size)
@@ -135,26 +135,24 @@ class ReplySide(Transport):
         """The head is in the output; a task makes the body. To HTTP/1.0 a body of unknown length ends by closing."""
         if self.has_ended:  # it counts as gone for streams, whose makers may wait for ever (see `_on_end`)
             discard_response(response)
-            self.finish(request, response.status, 0, cut=True)
+            self.cut_off(request, response.status, 0)
             return
         is_unknown = response.content_length is None and response.status not in BODILESS
         chunked = is_unknown and request.version_minor == 1
         if is_unknown and not chunked:
             self._must_close = True
-        self.output.write(self._serialize_head(request, response, response.content_length, chunked=chunked))
-        self._enter(State.HANDLING)
+        self.output.write(self._serialize_head(request, response, CHUNKED if chunked else response.content_length))
+        self._enter(HANDLING)
         self.deadline = math.inf
         self._is_abandonable = True
         self._task = self.loop.create_task(send_stream(self, request, response, chunked=chunked))
         self._task.add_done_callback(lambda task: discard_response(response) if task.cancelled() else None)
 
-    def _serialize_head(
-        self, request: Request, response: Response, length: int | None, *, chunked: bool = False
-    ) -> bytes:
+    def _serialize_head(self, request: Request, response: Response, length: int | None) -> bytes:
         if not self._will_persist(request):
             self._must_close = True  # what the head says is kept, whatever happens until the reply is complete
         date = self.server.http_date(monotonic())
-        return serialize_reply_head(request, response, length, not self._must_close, date, chunked=chunked)
+        return serialize_reply_head(request, response, length, not self._must_close, date)
 
     def connection_field(self, request: Request, *, ends_by_closing: bool = False) -> bytes:
         """For a deferred reply's own head: the line that says what becomes of the connection, b"" when none is due.
@@ -182,24 +180,12 @@ class ReplySide(Transport):
             and not self.server.is_draining
         )
 
-    def finish(self, request: Request, status: int, body_bytes: int, *, cut: bool = False) -> None:
-        """The exchange is over: the next request, or the end of the connection.
-
-        `cut`: the reply could not be completed, so the client must see the connection break.
-        """
+    def cut_off(self, request: Request, status: int, body_bytes: int) -> None:
+        """The exchange is over, and its reply could not be completed: the client must see the connection break."""
         self._task = None
         self._deferred = None
-        now = monotonic()
-        self._record(request, status, body_bytes, now)
-        if cut:
-            self.abort()
-        elif self.state is State.CLOSED:
-            pass
-        elif self._must_close or self.server.is_draining or (self.has_ended and not self._may_get_more):
-            self._linger()
-        else:
-            self.state = State.READING_HEAD
-            self.deadline = now + self.limits.idle_timeout_s
+        self._record(request, status, body_bytes, monotonic())
+        self.abort()
 
     def _record(self, request: Request, status: int, body_bytes: int, now: float) -> None:
         """Whoever counts and logs hears of the reply; its failure is not the client's."""
@@ -207,6 +193,20 @@ class ReplySide(Transport):
             self.server.record(request, status, body_bytes, now - request.received_at)
         except Exception:
             logger.error("recording a reply failed (request %s)", request.id, exc_info=True)
+
+    def finish(self, request: Request, status: int, body_bytes: int) -> None:
+        """The exchange is over: the next request, or the end of the connection."""
+        self._task = None
+        self._deferred = None
+        now = monotonic()
+        self._record(request, status, body_bytes, now)
+        if self.state is CLOSED:
+            pass
+        elif self._must_close or self.server.is_draining or (self.has_ended and not self._may_get_more):
+            self._linger()
+        else:
+            self.state = READING_HEAD
+            self.deadline = now + self.limits.idle_timeout_s
 
     def _refuse(self, request: Request, error: ProtocolError) -> None:
         """Answers a broken rule and closes: after a framing error nothing on this connection can be trusted."""

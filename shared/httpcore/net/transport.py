@@ -32,14 +32,17 @@ class State(Enum):
     CLOSED = "closed"
 
 
+# An Enum looks its members up at the price of a call, in Python 3.11 of five; each reply asks for half a dozen.
+READING_HEAD, READING_BODY, HANDLING = State.READING_HEAD, State.READING_BODY, State.HANDLING
+LINGERING, UPGRADED, CLOSED = State.LINGERING, State.UPGRADED, State.CLOSED
 ALL_STATES = frozenset(State)
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.READING_HEAD: ALL_STATES,
-    State.READING_BODY: ALL_STATES,
-    State.HANDLING: ALL_STATES - {State.READING_BODY},
-    State.LINGERING: frozenset({State.LINGERING, State.CLOSED}),
-    State.UPGRADED: frozenset(),
-    State.CLOSED: frozenset(),
+    READING_HEAD: ALL_STATES,
+    READING_BODY: ALL_STATES,
+    HANDLING: ALL_STATES - {READING_BODY},
+    LINGERING: frozenset({LINGERING, CLOSED}),
+    UPGRADED: frozenset(),
+    CLOSED: frozenset(),
 }
 
 
@@ -63,7 +66,7 @@ class Transport:
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, limits: Limits) -> None:
         self.loop = loop
         self.limits = limits
-        self.state = State.READING_HEAD
+        self.state = READING_HEAD
         self.output = Output(loop, sock, self)
         self.deadline = loop.time() + limits.idle_timeout_s  # the sweep calls `on_deadline` after it
         self.write_deadline = math.inf  # and after this, which no other wait moves: when unsent bytes must have moved
@@ -139,10 +142,10 @@ class Transport:
     async def drain(self) -> None:
         """Returns when little enough is unsent. ConnectionClosed when the client is gone."""
         self.output.flush()
-        while self.state is not State.CLOSED and self.output.size > self.limits.max_output_bytes:
+        while self.state is not CLOSED and self.output.size > self.limits.max_output_bytes:
             self._waiting_for_drain = self.loop.create_future()
             await self._waiting_for_drain
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             raise ConnectionClosed("the client is gone")
 
     def on_output_progress(self) -> None:
@@ -153,9 +156,9 @@ class Transport:
         """Output: what was held up is sent."""
         self.write_deadline = math.inf
         self._wake_drain()
-        if self.state is State.READING_HEAD:
+        if self.state is READING_HEAD:
             self.set_deadline(self.limits.idle_timeout_s)
-        elif self.state is State.READING_BODY:
+        elif self.state is READING_BODY:
             self.set_deadline(self.limits.body_timeout_s)
         else:
             self.deadline = math.inf
@@ -173,7 +176,7 @@ class Transport:
 
     def _linger(self) -> None:
         """No more requests; what is written goes out, then the connection ends."""
-        self._enter(State.LINGERING)
+        self._enter(LINGERING)
         if self.write_deadline == math.inf:
             self.set_deadline(self.limits.linger_timeout_s)
         else:  # the client is still to read earlier replies
@@ -203,16 +206,16 @@ class Transport:
 
     def abort(self) -> None:
         """Closes by a reset, so that the client can tell that a reply is not whole."""
-        if self.state is not State.CLOSED and self.state is not State.UPGRADED:
+        if self.state is not CLOSED and self.state is not UPGRADED:
             with suppress(OSError):  # macOS refuses it once the other side has reset the connection
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             self.close()
 
     def close(self) -> None:
         """The socket is closed. Safe to call again, and after a hand-over, when it does nothing."""
-        if self.state is State.CLOSED or self.state is State.UPGRADED:
+        if self.state is CLOSED or self.state is UPGRADED:
             return
-        self._enter(State.CLOSED)
+        self._enter(CLOSED)
         self._set_reading(False)
         self.has_ended = True
         self.output.discard()
@@ -229,6 +232,6 @@ class Transport:
 
     def _release_socket(self) -> socket.socket:
         """The socket, which is somebody else's from here on."""
-        self._enter(State.UPGRADED)
+        self._enter(UPGRADED)
         self._set_reading(False)
         return self._sock

@@ -11,7 +11,7 @@ from services.proxy.connections import UpstreamConnection
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.upstreams import Address, Member, Pool, Upstream
 
-A = Address("10.0.0.1", 80)
+A, B = Address("10.0.0.1", 80), Address("10.0.0.2", 80)
 
 
 class Waiting:
@@ -20,9 +20,14 @@ class Waiting:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.expired = 0
+        self.upstream: Upstream
+        self.problems: list[str] = []
 
     def expire(self) -> None:
         self.expired += 1
+
+    def leave_upstream(self, problem: str) -> None:
+        self.problems.append(problem)
 
 
 class Place:
@@ -131,6 +136,40 @@ def test_one_that_ends_another_in_the_same_sweep_spares_it_the_news() -> None:
             place.table.begin(exchange, place.upstream, fresh=False)
         await until(lambda: first.expired + second.expired)
         assert first.expired + second.expired == 1
+
+    run(story)
+
+
+def test_all_who_are_at_an_upstream_that_is_down_are_told_and_nobody_else_is() -> None:
+    async def story(place: Place) -> None:
+        place.pool.set_members({A: Member(), B: Member()}, 1.0)
+        _, other = place.pool.upstreams
+        here, there, leaving = (Waiting(monotonic() + 60) for _ in range(3))
+        for exchange, upstream in ((leaving, place.upstream), (here, place.upstream), (there, other)):
+            exchange.upstream = upstream
+            place.table.begin(exchange, upstream, fresh=False)
+        place.table.end(leaving, place.pool, place.upstream, None)
+        place.table.clear(place.upstream, "no answer")
+        assert (here.problems, there.problems, leaving.problems) == (["no answer"], [], [])
+
+    run(story)
+
+
+def test_one_that_takes_another_with_it_spares_it_the_news() -> None:
+    async def story(place: Place) -> None:
+        class Leaving(Waiting):
+            def leave_upstream(self, problem: str) -> None:
+                super().leave_upstream(problem)
+                for each in (first, second):
+                    if each is not self:
+                        place.table.end(each, place.pool, place.upstream, None)
+
+        first, second = Leaving(monotonic() + 60), Leaving(monotonic() + 60)
+        for exchange in (first, second):
+            exchange.upstream = place.upstream
+            place.table.begin(exchange, place.upstream, fresh=False)
+        place.table.clear(place.upstream, "no answer")
+        assert len(first.problems + second.problems) == 1
 
     run(story)
 

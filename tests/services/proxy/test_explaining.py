@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from services.proxy.config_file import parse_config
+from services.proxy.config_values import ProxyConfig
 from services.proxy.discovery import members_of
-from services.proxy.explaining import Question, explain
+from services.proxy.explaining import Known, Question, explain
+from services.proxy.moments import Moment
+from services.proxy.reply_cache import ReplyCache
 from services.proxy.routing import RouteTable
 from services.proxy.upstreams import Annotation, Pool
 
@@ -37,8 +40,13 @@ def pools() -> dict[str, Pool]:
     return make_pools(TEXT)
 
 
+def explain_by(config: ProxyConfig, pools: dict[str, Pool], question: Question) -> dict[str, Any]:
+    known = Known(RouteTable(config), pools, config.features, ReplyCache(1000, 1000))
+    return explain(known, question, Moment(9.0, 1e9))
+
+
 def ask(pools: dict[str, Pool], host: str, path: str, method: str = "GET") -> dict[str, Any]:
-    return explain(RouteTable(parse_config(TEXT)), pools, Question(host, path, method), 9.0)
+    return explain_by(parse_config(TEXT), pools, Question(host, path, method))
 
 
 def test_it_explains_the_rule_the_target_and_the_choice(pools: dict[str, Pool]) -> None:
@@ -60,10 +68,10 @@ def test_it_explains_the_rule_the_target_and_the_choice(pools: dict[str, Pool]) 
 def test_asking_takes_nobody_s_turn(policy: str) -> None:
     text = TEXT.replace("policy round-robin", f"policy {policy}")
     asked, unasked = make_pools(text)["weighted"], make_pools(text)["weighted"]
-    table = RouteTable(parse_config(text))
+    config = parse_config(text)
     for _ in range(12):
         for _ in range(3):
-            told = explain(table, {"weighted": asked}, Question("weighted", "/"), 9.0)
+            told = explain_by(config, {"weighted": asked}, Question("weighted", "/"))
         chosen, expected = asked.choose(), unasked.choose()
         assert chosen is not None
         assert expected is not None
@@ -86,7 +94,7 @@ def one_pool(words: str, path: str = "/", **asked: Any) -> tuple[Pool, Callable[
     pool = Pool(config.pools[0], lambda _: None, b"key")
     pool.set_members(members_of(config.pools[0], {})[0], 0.0)
     question = Question("any", path, **asked)
-    return pool, lambda: explain(RouteTable(config), {"app": pool}, question, 9.0)
+    return pool, lambda: explain_by(config, {"app": pool}, question)
 
 
 @pytest.mark.parametrize("client", ["192.0.2.1", "192.0.2.77", "2001:db8::9"])
@@ -159,9 +167,9 @@ def test_a_return_is_the_answer() -> None:
 def test_an_address_that_is_denied_is_told_so() -> None:
     config = parse_config("host * { proxy_pass http://a:80; deny 192.0.2.0/24; }")
     pools = {each.name: Pool(each, lambda _: None) for each in config.pools}
-    told = explain(RouteTable(config), pools, Question("x", "/", client="192.0.2.9"), 0.0)
+    told = explain_by(config, pools, Question("x", "/", client="192.0.2.9"))
     assert (told["answer"]["status"], told["answer"]["code"]) == (403, "address_denied")
-    assert "answer" not in explain(RouteTable(config), pools, Question("x", "/", client="198.51.100.1"), 0.0)
+    assert "answer" not in explain_by(config, pools, Question("x", "/", client="198.51.100.1"))
 
 
 def test_an_empty_pool_has_no_choice(pools: dict[str, Pool]) -> None:
@@ -194,3 +202,9 @@ def test_it_says_whether_another_upstream_would_be_tried(
 )
 def test_it_says_when_no_upstream_is_asked(pools: dict[str, Pool], host: str, path: str, status: int) -> None:
     assert ask(pools, host, path)["answer"]["status"] == status
+
+
+def test_limits_and_cache_are_told_of_what_is_forwarded_alone(pools: dict[str, Pool]) -> None:
+    answer = ask(pools, "shop.example", "/")
+    assert (answer["limits"]["rates"], answer["limits"]["max_body_bytes"], answer["cache"]) == ([], None, None)
+    assert {"limits", "cache"}.isdisjoint(ask(pools, "other", "/"))

@@ -52,6 +52,18 @@ def test_proxy_set_header(site: Site) -> None:
     assert "accept-encoding" not in fields
 
 
+@pytest.mark.parametrize(("path", "is_set"), [("/x", False), ("/set/x", True)])
+def test_an_absolute_target_of_http_1_0_names_the_host(site: Site, path: str, is_set: bool) -> None:
+    """RFC 9112 §3.2.2: Host is made from the target, unless the file says what it is to be."""
+    answer = site.talk(b"GET http://a.example:8080%b?q HTTP/1.0\r\n\r\n" % path.encode())
+    got = json.loads(answer.partition(b"\r\n\r\n")[2])
+    fields = {name.lower(): value for name, value in got["fields"]}
+    assert got["target"] == path + "?q"
+    assert fields["host"] == (site.upstream.address if is_set else "a.example:8080")
+    assert (fields["x-forwarded-host"], fields["x-forwarded-port"]) == ("a.example:8080", "8080")
+    assert fields["forwarded"] == 'for=127.0.0.1;host="a.example:8080";proto=http'
+
+
 def test_credentials_and_a_path_in_proxy_pass(site: Site) -> None:
     got = requests.get(site.url + "/secret/x", headers={"Authorization": "Bearer mine"}, timeout=10).json()
     assert [value for name, value in got["fields"] if name.lower() == "authorization"] == ["Basic dXNlcjpwYSBzcw=="]

@@ -7,8 +7,8 @@ import pytest
 
 from services.proxy.config_values import HealthCheckConfig, HealthKind, PoolConfig
 from services.proxy.dialing import TlsTarget
-from services.proxy.health import HealthChecks, probe
-from services.proxy.upstreams import Address, Member, Pool, State
+from services.proxy.health import HealthChecks, Problem, probe
+from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Member, Pool, State
 from tests.services.proxy.upstream_servers import Reply, Talk, Upstream
 
 HTTP = HealthCheckConfig(HealthKind.HTTP, timeout_s=5, path="/up")
@@ -20,7 +20,8 @@ def replying(status: str) -> Reply:
 
 
 def ask(upstream: Upstream, check: HealthCheckConfig) -> str | None:
-    return asyncio.run(probe(Address(upstream.host, upstream.port), check))
+    problem = asyncio.run(probe(Address(upstream.host, upstream.port), check))
+    return problem.text if problem is not None else None
 
 
 @pytest.mark.parametrize("status", ["200 OK", "204 No Content", "302 Found"])
@@ -56,6 +57,13 @@ def test_nobody_there_and_nobody_answering_fail(start_upstream: Callable[..., Up
     upstream = start_upstream(hang)
     late = HealthCheckConfig(HealthKind.HTTP, timeout_s=0.05)
     assert ask(upstream, late) == "the check got no answer within 0.05 s"
+    address = Address(upstream.host, upstream.port)
+    silence, refusal = asyncio.run(probe(address, late)), Problem("the check got status 404")
+    assert silence is not None
+    assert silence.is_silence
+    assert asyncio.run(probe(address, TCP)) is None
+    upstream.reply = replying("404 Not Found")
+    assert asyncio.run(probe(address, HTTP)) == refusal
     upstream.close()
     assert "the check failed: no connection" in str(ask(upstream, TCP))
 
@@ -69,14 +77,15 @@ class FakeProbe:
 
     def __init__(self) -> None:
         self.failing: set[Address] = set()
+        self.problem = Problem("no")
         self.asked: list[Address] = []
 
     async def __call__(
         self, address: Address, _: HealthCheckConfig, preface: bytes, tls: TlsTarget | None
-    ) -> str | None:
+    ) -> Problem | None:
         assert (preface, tls) == (b"", None)
         self.asked.append(address)
-        return "no" if address in self.failing else None
+        return self.problem if address in self.failing else None
 
     async def asked_again(self, address: Address, times: int = 3) -> None:
         wanted = self.asked.count(address) + times
@@ -137,6 +146,73 @@ def test_without_only_those_down_are_asked_until_they_are_back() -> None:
         await asyncio.sleep(0.02)
         assert len(fake.asked) == count
         assert B not in fake.asked
+        await checks.stop()
+
+    run(story)
+
+
+def test_each_failed_check_of_one_that_is_down_by_its_checks_is_told_but_not_of_one_that_drains() -> None:
+    async def story() -> None:
+        fake, told = FakeProbe(), []
+        fake.failing.update((A, B))
+        pool = make_pool(HealthCheckConfig(HealthKind.TCP, interval_s=0.001, fall=3))
+        first, second = pool.upstreams
+        pool.annotate(second, Annotation(is_draining=True))
+        checks = HealthChecks(fake, lambda upstream, problem: told.append((upstream.address, problem, len(fake.asked))))
+        checks.sync([pool])
+        await fake.asked_again(A, 8)
+        await fake.asked_again(B, 8)
+        assert (first.state, second.state) == (State.DOWN, State.DOWN)
+        assert len(told) >= 3
+        assert {entry[:2] for entry in told} == {(A, "no")}
+        assert fake.asked[: told[0][2]].count(A) == 3, "the check that took it out is the first that counts"
+        pool.annotate(second, NO_ANNOTATION)
+        await fake.asked_again(B, 3)
+        assert (B, "no") in {entry[:2] for entry in told}
+        await checks.stop()
+
+    run(story)
+
+
+def test_where_only_those_down_are_asked_nothing_is_told() -> None:
+    async def story() -> None:
+        fake, told = FakeProbe(), []
+        fake.failing.add(A)
+        pool = make_pool(HealthCheckConfig(interval_s=0.001))
+        checks = HealthChecks(fake, lambda upstream, _: told.append(upstream))
+        pool.note_failure(pool.upstreams[0], 1.0, "refused")
+        checks.sync([pool])
+        await fake.asked_again(A, 5)
+        assert told == []
+        await checks.stop()
+
+    run(story)
+
+
+def test_one_that_left_is_asked_while_it_has_requests_and_lost_only_when_it_says_nothing() -> None:
+    async def story() -> None:
+        fake, told = FakeProbe(), []
+        pool = make_pool(HealthCheckConfig(HealthKind.TCP, interval_s=0.001, fall=3))
+        checks = HealthChecks(fake, lambda upstream, problem: told.append((upstream.address, problem)))
+        first = pool.upstreams[0]
+        first.in_flight = 1
+        checks.sync([pool])
+        pool.set_members({B: Member()}, 1.0)
+        checks.sync([pool])
+        await fake.asked_again(A)
+        fake.failing.add(A)
+        await fake.asked_again(A, 6)
+        assert told == [], "it refuses: it may be ending in order"
+        fake.problem = Problem("silence", is_silence=True)
+        await fake.asked_again(A, 3)
+        assert set(told) == {(A, "silence")}
+        assert first.state is State.GONE
+        first.in_flight = 0
+        pool.forget_gone()
+        await fake.asked_again(B, 3)
+        count = fake.asked.count(A)
+        await fake.asked_again(B, 5)
+        assert fake.asked.count(A) == count
         await checks.stop()
 
     run(story)

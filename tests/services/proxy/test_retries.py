@@ -34,6 +34,8 @@ def closed(*, stale: bool = False, delivery: Delivery = Delivery.UNKNOWN, begun:
 
 REFUSED = Failure(FailureKind.CONNECT_FAILED, "")
 LATE = Failure(FailureKind.REPLY_TIMED_OUT, "")
+DOWN = Failure(FailureKind.MARKED_DOWN, "")
+DOWN_EARLY = Failure(FailureKind.MARKED_DOWN, "", delivery=Delivery.NONE)
 
 NOTHING_SENT = (
     FailureKind.CONNECT_FAILED,
@@ -69,6 +71,12 @@ CASES = [
     ("too late a reply: idempotent methods", LATE, GET, DEFAULT, True),
     ("and no others", LATE, POST, DEFAULT, False),
     ("nor where only errors count", LATE, GET, ERROR, False),
+    ("checks find the upstream down: idempotent methods", DOWN, GET, ERROR, True),
+    ("with a body that is at hand", DOWN, PUT, ERROR, True),
+    ("not with one that is gone", DOWN, LONG_PUT, DEFAULT, False),
+    ("not other methods", DOWN, POST, DEFAULT, False),
+    ("any method while it was being connected to", DOWN_EARLY, POST, ERROR, True),
+    ("unless told not to", DOWN_EARLY, GET, OFF, False),
 ]
 
 
@@ -101,6 +109,7 @@ def test_what_may_have_been_executed_is_never_repeated_unless_idempotent_or_told
         (FailureKind.BAD_CERTIFICATE, 502),
         (FailureKind.CLOSED, 502),
         (FailureKind.BAD_REPLY, 502),
+        (FailureKind.MARKED_DOWN, 502),
         (FailureKind.CONNECT_TIMED_OUT, 504),
         (FailureKind.SEND_TIMED_OUT, 504),
         (FailureKind.REPLY_TIMED_OUT, 504),

@@ -142,8 +142,17 @@ def test_a_host_in_the_target_of_http_1_0_is_not_taken_for_that_of_another_reque
         request = parse_request_head(head, len(head), DEFAULT_LIMITS, previous)
         request.remote_ip, request.id, previous = "9.9.9.9", "id-1", request.fields
         fields = dict(fields_of(request_head(request, "/", "10.0.0.1:80", plan, None)))
-        made.append((fields.get("X-Forwarded-Host"), fields["Forwarded"].partition(";host=")[2].partition(";")[0]))
-    assert made == [(None, ""), ("a.example", "a.example"), ("b.example", "b.example"), (None, "")]
+        forwarded = fields["Forwarded"].partition(";host=")[2].partition(";")[0]
+        made.append((fields["Host"], fields.get("X-Forwarded-Host"), forwarded))
+    nobody = ("10.0.0.1:80", None, "")
+    assert made == [nobody, ("a.example",) * 3, ("b.example",) * 3, nobody]
+
+
+def test_an_absolute_target_that_agrees_with_host_leaves_it_as_it_was_sent() -> None:
+    fields = dict(
+        fields_of(request_head(request_of(host="A.example:80", target="http://a.example/"), "/", "u", plan_of(), None))
+    )
+    assert (fields["Host"], fields["X-Forwarded-Host"]) == ("A.example:80", "a.example:80")
 
 
 def test_an_empty_host_by_proxy_set_header_is_the_upstream_s_too() -> None:
@@ -217,4 +226,5 @@ def test_what_varies_is_new_for_each_request_with_the_same_fields() -> None:
 def test_only_a_websocket_is_tunnelled(method: str, upgrade: str, length: int | None, expected: bool) -> None:
     request = Request(method, "/")
     request.fields.upgrade, request.fields.content_length = upgrade, length
+    request.fields.has_body = bool(length)
     assert wants_tunnel(request) is expected

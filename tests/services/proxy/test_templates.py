@@ -7,7 +7,9 @@ import pytest
 from services.proxy.forwarding_fields import ClientFinder, remember_view
 from services.proxy.templates import RequestFacts, TemplateError, host_name, parse_template
 from services.proxy.trusted_hops import TrustedHops
+from shared.httpcore.limits import DEFAULT_LIMITS
 from shared.httpcore.message import Request
+from shared.httpcore.parsing import parse_request_head
 
 FIELDS = (
     b"Host: Shop.example:8080\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"
@@ -41,6 +43,13 @@ def facts() -> RequestFacts:
 )
 def test_each_variable_has_nginx_s_meaning(facts: RequestFacts, text: str, expected: str) -> None:
     assert parse_template(text).render(facts) == expected
+
+
+def test_the_host_is_that_of_the_target_where_only_the_target_has_one() -> None:
+    head = b"GET http://A.example:81/x HTTP/1.0\r\n\r\n"
+    request = parse_request_head(head, len(head), DEFAULT_LIMITS)
+    assert parse_template("$http_host $host").render(RequestFacts(request, "10.0.0.1:80")) == "a.example:81 a.example"
+    assert parse_template("$http_host").render(RequestFacts(Request("GET", "/", 0), "10.0.0.1:80")) == ""
 
 
 @pytest.mark.parametrize("text", ["$", "a$ b", "$nothing", "${host", "$http_", "$cookie_", "$$host"])

@@ -194,6 +194,34 @@ def test_without_checks_from_now_on_nobody_waits_for_one() -> None:
     assert at(pool, B).state is State.UP
 
 
+# --- a place to go for who leaves ----------------------------------------------------------------------------
+
+
+def test_who_leaves_one_finds_another_only_if_it_is_well_and_has_room() -> None:
+    pool, _ = make_pool()
+    pool.set_members({A: Member(), B: Member(max_conns=1)}, 0.0)
+    a, b = at(pool, A), at(pool, B)
+    assert pool.has_refuge({a})
+    assert not pool.has_refuge({a, b})
+    b.in_flight = 1
+    assert not pool.has_refuge({a})
+    b.in_flight = 0
+    fail(pool, B, 3)
+    assert not pool.has_refuge({a}), "one that is down is no better"
+    pool.set_members({A: Member(), C: Member()}, 1.0)
+    assert not pool.has_refuge({a}), "nor is one that has not passed a check"
+    pool.note_pass(at(pool, C), 2.0)
+    assert pool.has_refuge({a})
+
+
+def test_one_that_is_ejected_is_no_place_to_go_until_its_trial() -> None:
+    pool, _ = make_ejecting_pool(A, B)
+    break_(pool, B)
+    assert not pool.has_refuge({at(pool, A)})
+    pool.tick(11.0)
+    assert pool.has_refuge({at(pool, A)})
+
+
 # --- ejection and trial --------------------------------------------------------------------------------------
 
 EJECTING = PoolConfig("p", (), health_check=CHECKED, ejection=EjectionConfig(fails=2, time_s=10), slow_start_s=20)

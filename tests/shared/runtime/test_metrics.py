@@ -104,6 +104,7 @@ def test_before_render_is_called_each_time():
         (lambda r: r.counter("x", ".", ("__name__",)), "expected Prometheus names"),
         (lambda r: (r.gauge("x", "."), r.counter("x", ".")), "there is a metric x already"),
         (lambda r: r.histogram("x", ".", buckets=(2, 1)), "expected rising bounds"),
+        (lambda r: r.histogram("x", ".", buckets=()), "expected rising bounds"),
         (lambda r: r.counter("x", ".", ("a",)).labels("1", "2"), "got 2 label values"),
         (lambda r: r.counter("x", ".", ("a",)).inc(), "got 0 label values"),
     ],
