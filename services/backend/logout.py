@@ -66,9 +66,10 @@ def render_question(language: str) -> str:
         '  <meta name="color-scheme" content="light dark">\n'
         f'  <link rel="icon" href="/images/icon.svg" type="image/svg+xml">\n{styles}</head>\n'
         '<body>\n  <div class="sign-in">\n'
-        f'    <main class="sign-in-card">\n      <h1>{words.title}</h1>\n'
+        '    <main class="sign-in-card">\n      <img src="/images/icon.svg" alt="" width="48" height="48">\n'
+        f"      <h1>{words.title}</h1>\n"
         f'      <p class="muted">{words.why}</p>\n'
         '      <form class="sign-in-form" method="post" action="/logout">\n'
         f'        <button class="button button-primary" type="submit">{words.log_out}</button>\n      </form>\n'
-        f'      <p><a href="/">{words.stay}</a></p>\n    </main>\n  </div>\n</body>\n</html>\n'
+        f'      <p class="sign-in-more"><a href="/">{words.stay}</a></p>\n    </main>\n  </div>\n</body>\n</html>\n'
     )
