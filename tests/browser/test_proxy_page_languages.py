@@ -135,7 +135,7 @@ TOLD = {
         "đến lượt nó; nó đã bị loại tạm, yêu cầu tới sẽ cho biết nó đã ổn chưa"
     ),
     "next in turn; nobody fitter is there, although it drains": (
-        "đến lượt nó; không có upstream nào phù hợp hơn, dù nó đang rút"
+        "đến lượt nó; không có upstream nào phù hợp hơn, dù nó sắp dừng"
     ),
     "all upstreams are full: it would wait for a place": "mọi upstream đều đầy: yêu cầu sẽ chờ đến khi có chỗ",
     "passed 1 check": "đã qua 1 lần kiểm tra",

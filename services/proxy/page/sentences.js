@@ -12,7 +12,7 @@ export const SENTENCES = {
   "told.ejected_for": ["it is ejected for another {s} s: {why}", "nó bị loại tạm thêm {s} giây: {why}"],
   "told.ejected": ["it is ejected: {why}", "nó bị loại tạm: {why}"],
   "told.down": ["it is down: {why}", "nó không hoạt động: {why}"],
-  "told.drains": ["it drains", "nó đang rút"],
+  "told.drains": ["it drains", "nó sắp dừng"],
   "told.joining": ["it has not passed a check yet", "nó chưa qua lần kiểm tra nào"],
   "told.gone": ["it is gone", "nó đã rời đi"],
   "told.backup": ["it is a backup", "nó là dự phòng"],

@@ -53,7 +53,7 @@ export const WORDS = {
     { one: "{n} pool has no upstream that is fit", other: "{n} pools have no upstream that is fit" },
     "{n} pool không còn upstream nào dùng được",
   ],
-  "verdict.drains": ["This proxy drains", "Proxy này đang dừng dần"],
+  "verdict.drains": ["This proxy drains", "Proxy này sắp dừng"],
   "verdict.out": [{ one: "{n} of {all} is out of use", other: "{n} of {all} are out of use" }, "{n}/{all} đang ngừng dùng"],
   "verdict.failing": [
     { one: "{n} upstream answers with errors", other: "{n} upstreams answer with errors" },
@@ -63,12 +63,12 @@ export const WORDS = {
   "verdict.waiting": ["Requests wait for a place in pool {pool}", "Có yêu cầu đang chờ chỗ trong pool {pool}"],
   "verdict.refused": ["The last reload was refused", "Lần tải lại gần nhất bị từ chối"],
   "verdict.rules": ["rules version {version}, since {time}", "quy tắc phiên bản {version}, từ {time}"],
-  "verdict.old": ["What is shown below is {duration} old.", "Số liệu bên dưới đã cũ {duration}."],
+  "verdict.old": ["What is shown below is {duration} old.", "Số liệu bên dưới là của {duration} trước."],
 
   "problem.for": ["{text} (for {duration})", "{text} (đã {duration})"],
   "problem.errors": ["{share} of its replies of the last half minute were 5xx", "{share} phản hồi của nó trong nửa phút qua là 5xx"],
   "problem.proxy": ["This proxy", "Proxy này"],
-  "problem.drains": ["it drains and is about to end", "đang dừng dần và sắp kết thúc"],
+  "problem.drains": ["it drains and is about to end", "đang làm nốt các yêu cầu cuối rồi dừng"],
   "problem.configuration": ["Configuration", "Cấu hình"],
   "problem.refused": [
     {
@@ -126,7 +126,7 @@ export const WORDS = {
   "standing.slow_start": ["slow start", "tăng dần"],
   "standing.full": ["full", "đầy"],
   "standing.backup": ["backup", "dự phòng"],
-  "standing.draining": ["draining", "đang rút"],
+  "standing.draining": ["draining", "sắp dừng"],
   "standing.joining": ["joining", "đang vào"],
   "standing.trial": ["trial", "đang thử"],
   "standing.ejected": ["ejected", "bị loại"],
@@ -199,7 +199,7 @@ export const WORDS = {
   "event.joined": ["joined", "gia nhập"],
   "event.undrained": ["back", "trở lại"],
   "event.reloaded": ["reloaded", "đã tải lại"],
-  "event.draining": ["draining", "đang rút"],
+  "event.draining": ["draining", "sắp dừng"],
   "event.trial": ["trial", "đang thử"],
   "event.left": ["left", "đã rời"],
   "event.missed": ["missed", "bỏ lỡ"],
