@@ -5,11 +5,13 @@ it expects it.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.proxy_site import Site
 from tests.browser.visitor import Visit, Visitor
 
 CHROMIUM_FLAGS = (
@@ -45,3 +47,11 @@ def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
     for visitor in visitors:
         visitor.context.close()
     assert not problems, f"the browser complained: {problems}"
+
+
+@pytest.fixture
+def site(start_service: Any, tmp_path: Path) -> Iterator[Site]:
+    """A keyless proxy of its own, with three upstreams."""
+    site = Site(start_service, tmp_path)
+    yield site
+    site.close()

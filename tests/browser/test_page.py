@@ -1,23 +1,16 @@
 """The page as such: languages, sizes, names for screen readers, contrast."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.probing import probe
 from tests.browser.visitor import PHONE, Visit
 
 pytestmark = pytest.mark.browser
 
-PROBES = Path(__file__).parent / "probes"
 VIEWS = ("#/chat", "#/chat/%40p2", "#/chat/%23chat", "#/peers", "#/echo")
-
-
-def probe(page: Page, name: str) -> list[str]:
-    """What the function in that file finds in the page."""
-    found: list[str] = page.evaluate((PROBES / f"{name}.js").read_text("utf-8"))
-    return found
 
 
 def go(page: Page, view: str) -> None:

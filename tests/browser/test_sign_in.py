@@ -96,6 +96,18 @@ def test_a_link_of_another_site_to_logout_asks_first(visit: Visit) -> None:
     expect(page).to_have_url(f"{visitor.base_url}/login.html")
 
 
+def test_the_question_at_the_way_out_speaks_the_browsers_language(visit: Visit) -> None:
+    visitor = visit(locale="vi-VN", viewport={"width": 360, "height": 640})
+    page = visitor.log_in()
+    page.goto(visitor.base_url.replace("//localhost", "//127.0.0.1") + "/login.html")
+    page.evaluate("(url) => { location.href = url; }", f"{visitor.base_url}/logout")
+    expect(page.get_by_role("heading", name="Đăng xuất khỏi WeApRous?")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "vi")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Đăng xuất").click()
+    expect(page).to_have_url(f"{visitor.base_url}/login.html")
+
+
 def test_a_session_that_ends_while_the_page_is_open_is_told(visit: Visit) -> None:
     visitor = visit()
     visitor.expect_problem(REFUSED)

@@ -1,6 +1,7 @@
 // Which language the page speaks, and how words get into elements. The words themselves are in words.js.
 // A node remembers the key of its word in `data-word`, so that switching rewrites the text in place and keeps
 // focus, scroll and what was typed. Static HTML uses the same attributes.
+// The proxy's page has this file too, to the letter (a test holds it): a choice made here holds there, and the other way.
 
 import { WORDS } from "./words.js";
 
@@ -14,14 +15,19 @@ export function language() {
   return current;
 }
 
-/** The word in the current language; `{name}` is filled in from params, `n` also chooses between one and other. */
+/**
+ * The word in the current language; `{name}` is filled in from params. `n` is how many: it chooses between one and other,
+ * and is written as the language writes numbers.
+ */
 export function t(key, params = {}) {
   const entry = WORDS[key];
   if (!entry) return key;
   let text = entry[LANGUAGES.indexOf(current)];
   if (typeof text === "object") text = text[new Intl.PluralRules(current).select(params.n)] ?? text.other;
-  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in params ? String(params[name]) : whole));
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in params ? written(name, params[name]) : whole));
 }
+
+const written = (name, value) => (name === "n" ? new Intl.NumberFormat(current).format(value) : String(value));
 
 /** Is there such a word? */
 export function hasWord(key) {
@@ -76,17 +82,16 @@ export function onLanguage(listener) {
 
 /** Speaks the language from now on, and next time too. */
 export function setLanguage(code) {
-  current = LANGUAGES.includes(code) ? code : LANGUAGES[0];
+  const chosen = LANGUAGES.includes(code) ? code : LANGUAGES[0];
   try {
-    localStorage.setItem(REMEMBERED, current);
+    localStorage.setItem(REMEMBERED, chosen);
   } catch {
     // Storage may be switched off; the page then forgets.
   }
-  applyLanguage();
-  for (const listener of listeners) listener(current);
+  speak(chosen);
 }
 
-/** Takes the remembered language, else the browser's if we speak it, else English. */
+/** Takes the remembered language, else the browser's if we speak it, else English; follows what other tabs choose. */
 export function startLanguage() {
   let remembered = null;
   try {
@@ -97,6 +102,15 @@ export function startLanguage() {
   const wanted = [remembered, ...(navigator.languages ?? [])].filter(Boolean).map((code) => code.slice(0, 2));
   current = wanted.find((code) => LANGUAGES.includes(code)) ?? LANGUAGES[0];
   applyLanguage();
+  window.addEventListener("storage", ({ key, newValue }) => {
+    if (key === REMEMBERED && LANGUAGES.includes(newValue)) speak(newValue);
+  });
+}
+
+function speak(code) {
+  current = code;
+  applyLanguage();
+  for (const listener of listeners) listener(current);
 }
 
 function applyLanguage() {

@@ -1,11 +1,18 @@
 // Making elements, and keeping lists of them up to date without losing what a person has focused or selected.
 
-/** An element with attributes (or `on…` listeners, `text`, `data`) and children; text goes in as text, never as markup. */
+import { setAttributeWord, setWord } from "./language.js";
+
+/**
+ * An element with attributes (or `on…` listeners, `text`, `data`) and children; text goes in as text, never as markup.
+ * `word`, a key or [key, params], is its text in the page's language, `wordLabel` its name for a screen reader likewise.
+ */
 export function make(tag, options = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(options)) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "text") node.textContent = value;
+    else if (name === "word") setWord(node, ...[value].flat());
+    else if (name === "wordLabel") setAttributeWord(node, "aria-label", ...[value].flat());
     else if (name === "data") Object.assign(node.dataset, value);
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);

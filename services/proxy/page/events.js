@@ -1,7 +1,9 @@
 // What happened, the newest first.
 
-import { byId, make } from "./dom.js";
-import { plural, time } from "./format.js";
+import { byId, make, setText } from "./dom.js";
+import { time } from "./format.js";
+import { hasWord, onLanguage, t } from "./language.js";
+import { setTold, told } from "./told.js";
 
 const KEPT = 300;
 const KINDS = {
@@ -9,51 +11,80 @@ const KINDS = {
   draining: "warn", trial: "warn", left: "quiet", missed: "warn",
   down: "bad", ejected: "bad", reload_refused: "bad",
 };
-const NAMES = { reload_refused: "refused", undrained: "back" };
 
 const list = byId("events");
+const onlyTrouble = byId("only-trouble");
+let kept = []; // the newest first, as shown
+let lastSeen = Infinity;
 
 export function startEvents() {
-  byId("only-trouble").addEventListener("change", (event) => {
-    list.classList.toggle("only-trouble", event.target.checked);
+  onlyTrouble.addEventListener("change", () => {
+    list.classList.toggle("only-trouble", onlyTrouble.checked);
+    showEmptiness();
   });
+  onLanguage(() => list.replaceChildren(...kept.map(makeItem)));
+}
+
+/** What happens after the event of this number is news, of which trouble is read out. */
+export function announceAfter(seq) {
+  lastSeen = seq;
 }
 
 export function addEvent(event) {
-  byId("no-events").hidden = true;
-  const kind = KINDS[event.type] ?? "quiet";
-  const item = make(
+  kept = [event, ...kept].slice(0, KEPT);
+  list.prepend(makeItem(event));
+  while (list.children.length > KEPT) list.lastElementChild.remove();
+  showEmptiness();
+  if (event.seq > lastSeen && event.upstream && kindOf(event) === "bad") announce(event);
+}
+
+const kindOf = (event) => KINDS[event.type] ?? "quiet";
+const nameOf = (type) => (hasWord(`event.${type}`) ? t(`event.${type}`) : type.replaceAll("_", " "));
+
+/** The list itself is no live region: there, a busy proxy would never stop talking. */
+function announce({ type, pool, upstream, reason }) {
+  setText(byId("announcer"), t("events.announced", { type: nameOf(type), pool, upstream, reason: told(reason) }));
+}
+
+function showEmptiness() {
+  const trouble = kept.filter((event) => ["bad", "warn"].includes(kindOf(event)));
+  byId("no-events").hidden = kept.length > 0;
+  byId("no-trouble").hidden = kept.length === 0 || !onlyTrouble.checked || trouble.length > 0;
+}
+
+function makeItem(event) {
+  return make(
     "li",
-    { data: { kind } },
+    { data: { kind: kindOf(event) } },
     make("time", { datetime: new Date(event.at * 1000).toISOString(), text: time(event.at) }),
-    make("span", { class: "event-type", text: NAMES[event.type] ?? event.type.replaceAll("_", " ") }),
+    make("span", { class: "event-type", text: nameOf(event.type) }),
     make("div", { class: "event-text" }, ...describe(event)),
   );
-  list.prepend(item);
-  while (list.children.length > KEPT) list.lastElementChild.remove();
 }
 
 function describe(event) {
   if (event.upstream) {
-    return [make("span", { class: "mono", text: event.upstream }), make("span", { class: "muted", text: ` ${event.pool}` }), make("p", { class: "small", text: event.reason })];
+    const reason = make("p", { class: "small" });
+    setTold(reason, event.reason);
+    return [make("span", { class: "mono", text: event.upstream }), make("span", { class: "muted", translate: "no", text: ` ${event.pool}` }), reason];
   }
-  if (event.type === "missed") return [make("p", { text: `${plural(event.count, "earlier event")} no longer remembered` })];
-  if (event.type === "reload_refused") return [make("p", { text: `${plural(event.mistakes.length, "mistake")} in the file: ${event.mistakes[0]}` })];
+  if (event.type === "missed") return [make("p", { text: t("events.missed", { n: event.count }) })];
+  if (event.type === "reload_refused") return [make("p", { text: t("events.refused", { n: event.mistakes.length, first: event.mistakes[0] }) })];
   if (event.type === "reloaded") return [make("p", { text: summarize(event.changes, event.version) })];
-  if (event.type === "draining") return [make("p", { text: "this proxy ends" })];
+  if (event.type === "draining") return [make("p", { text: t("events.proxy_ends") })];
   return [make("p", { class: "mono small", text: JSON.stringify({ ...event, seq: undefined, at: undefined, type: undefined }) })];
 }
 
 /** What a reload has changed, in a line. */
 export function summarize(changes, version) {
-  if (changes.is_same) return `Version ${version}: the rules mean the same as before.`;
+  if (changes.is_same) return t("change.same", { version });
   const parts = [];
-  if (changes.file?.length) parts.push(`file: ${changes.file.join(", ")}`);
+  const add = (word, names) => names.length > 0 && parts.push(t(word, { names: names.join(", ") }));
+  add("change.file", changes.file ?? []);
   for (const [what, { added, removed, changed }] of [["host", changes.hosts], ["pool", changes.pools]]) {
-    if (added.length > 0) parts.push(`new ${what} ${added.join(", ")}`);
-    if (removed.length > 0) parts.push(`${what} ${removed.join(", ")} gone`);
-    const names = Object.keys(changed);
-    if (names.length > 0) parts.push(`${what} ${names.join(", ")} changed`);
+    add(`change.${what}_new`, added);
+    add(`change.${what}_gone`, removed);
+    add(`change.${what}_changed`, Object.keys(changed));
   }
-  return `Version ${version}: ${parts.join("; ")}.`;
+  return t("change.version", { version, changes: parts.join("; ") });
 }

@@ -2,9 +2,12 @@
 
 import { fetchExplanation } from "./api.js";
 import { byId, make } from "./dom.js";
+import { onLanguage, t } from "./language.js";
+import { told } from "./told.js";
 
 const form = byId("explain");
 const answer = byId("explanation");
+let show = () => [];
 
 export function startExplain() {
   form.elements.host.value = location.host;
@@ -12,6 +15,7 @@ export function startExplain() {
     event.preventDefault();
     explain();
   });
+  onLanguage(() => answer.replaceChildren(...show()));
 }
 
 /** The names that the rules know, to choose from. */
@@ -28,55 +32,57 @@ async function explain() {
   if (client.value.trim()) query.set("client", client.value.trim());
   for (const line of headers.value.split("\n").filter((each) => each.trim())) query.append("header", line.trim());
   try {
-    answer.replaceChildren(...describe(await fetchExplanation(query)));
+    const found = await fetchExplanation(query);
+    show = () => describe(found);
   } catch (error) {
-    answer.replaceChildren(make("p", { class: "bad", text: error.message }));
+    show = () => [make("p", { class: "bad", text: error.text })];
   }
+  answer.replaceChildren(...show());
 }
 
-function describe(told) {
-  const rule = told.rule ? [step("Rule", describeRule(told.rule))] : [];
-  if (told.answer) {
-    const { status, location: target, why } = told.answer;
-    return [...rule, step("Answer", `The proxy itself answers ${status}${target ? ` to ${target}` : ""}: ${why}.`)];
+function describe(found) {
+  const rule = found.rule ? [step("explain.rule", describeRule(found.rule))] : [];
+  if (found.answer) {
+    const { status, location: target, why } = found.answer;
+    return [...rule, step("explain.answer", t(target ? "explain.redirects" : "explain.answers", { status, target, why: told(why) }))];
   }
   return [
     ...rule,
-    ...beforehand(told),
-    step("Sent as", `${told.method} ${told.upstream_target}`, "mono"),
-    step("Pool", `${told.pool}, ${told.policy}`),
-    make("div", { class: "step" }, make("h3", { text: "Upstream" }), choice(told)),
-    step("If it fails", told.retries.why),
+    ...beforehand(found),
+    step("explain.sent", `${found.method} ${found.upstream_target}`, "mono"),
+    step("explain.pool", t("explain.pool_policy", found)),
+    make("div", { class: "step" }, make("h3", { word: "explain.upstream" }), choice(found)),
+    step("explain.if_fails", told(found.retries.why)),
   ];
 }
 
 /** What comes before an upstream is asked, where the rule says anything about it. */
 function beforehand({ limits, cache }) {
   const isLimited = limits.rates.length > 0 || limits.max_body_bytes !== null;
-  return [...(isLimited ? [step("Limits", limits.why)] : []), ...(cache ? [step("Cache", cache.why)] : [])];
+  return [...(isLimited ? [step("explain.limits", told(limits.why))] : []), ...(cache ? [step("explain.cache", told(cache.why))] : [])];
 }
 
 function describeRule(rule) {
-  const host = `host ${rule.host} (line ${rule.host_line})`;
+  const host = t("explain.in_host", { host: rule.host, line: rule.host_line });
   if (rule.location === "/" && rule.location_line === rule.host_line) return host;
-  return `${host}, location ${rule.is_exact ? "= " : ""}${rule.location} (line ${rule.location_line})`;
+  return t("explain.in_location", { host, location: (rule.is_exact ? "= " : "") + rule.location, line: rule.location_line });
 }
 
-const step = (name, text, kind = "") => make("div", { class: "step" }, make("h3", { text: name }), make("p", { text, class: kind }));
+const step = (word, text, kind = "") => make("div", { class: "step" }, make("h3", { word }), make("p", { text, class: kind }));
 
-function choice(told) {
-  const rows = told.candidates.map((name) => {
-    const isChosen = name === told.chosen;
+function choice(found) {
+  const rows = found.candidates.map((name) => {
+    const isChosen = name === found.chosen;
     return make(
       "li",
       { class: isChosen ? "chosen" : "" },
       make("span", { class: "mono", text: name }),
-      make("span", { class: "small", text: isChosen ? `chosen: ${told.why}` : "may be chosen, not this time" }),
+      make("span", { class: "small", text: isChosen ? t("explain.chosen", { why: told(found.why) }) : t("explain.not_now") }),
     );
   });
-  const others = told.left_out.map((each) =>
-    make("li", { class: "left-out" }, make("span", { class: "mono", text: each.upstream }), make("span", { class: "small", text: `not: ${each.why}` })),
+  const others = found.left_out.map((each) =>
+    make("li", { class: "left-out" }, make("span", { class: "mono", text: each.upstream }), make("span", { class: "small", text: t("explain.left_out", { why: told(each.why) }) })),
   );
-  const nobody = told.chosen === null ? make("p", { class: "bad", text: told.why }) : null;
+  const nobody = found.chosen === null ? make("p", { class: "bad", text: told(found.why) }) : null;
   return make("div", {}, nobody, make("ul", { class: "choices" }, ...rows, ...others));
 }

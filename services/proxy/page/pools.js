@@ -1,9 +1,11 @@
 // A card for each pool, and in it a row for each upstream; those in trouble come first.
 
 import { KeyedList, byId, make, setData, setText } from "./dom.js";
-import { count, duration, latency, plural, rate } from "./format.js";
+import { count, duration, latency, number, rate } from "./format.js";
+import { hasWord, t } from "./language.js";
+import { told } from "./told.js";
 
-const COLUMNS = ["Upstream", "State", "Requests/s", "Under way", "2xx · 3xx", "4xx", "5xx", "No reply", "p50", "p90", "p99"];
+const COLUMNS = ["upstream", "state", "rate", "under_way", "ok", "client", "server", "none", "p50", "p90", "p99"];
 const CLASSES = { ok: ["1xx", "2xx", "3xx"], client: ["4xx"], server: ["5xx"] };
 const MARKS = {
   up: "●", "slow start": "◔", full: "◉", backup: "◌", draining: "◐",
@@ -22,27 +24,30 @@ export function showPools(status, histories) {
   otherPools.show(rows(others), ({ pool }) => pool.name);
   byId("other-pools").hidden = others.length === 0;
   if (others.some(hasTrouble)) byId("other-pools").open = true;
-  setText(byId("other-count"), plural(others.length, "pool"));
+  setText(byId("other-count"), t("count.pools", { n: others.length }));
+  byId("no-pools").hidden = own.length > 0;
 }
 
 function makePool({ pool }) {
-  const title = make("h3", { text: pool.name });
+  const title = make("h3", { text: pool.name, translate: "no" });
   const about = make("p", { class: "muted small" });
   const usable = make("p", { class: "chip" });
   const body = make("tbody", { role: "rowgroup" });
-  const head = make("tr", { role: "row" }, ...COLUMNS.map((name) => make("th", { scope: "col", role: "columnheader", text: name })));
+  const head = make("tr", { role: "row" }, ...COLUMNS.map((name) => make("th", { scope: "col", role: "columnheader", word: `column.${name}` })));
   const table = make(
     "table",
-    { role: "table", "aria-label": `Upstreams of ${pool.name}` },
+    { role: "table", wordLabel: ["pools.table", { pool: pool.name }] },
     make("thead", { role: "rowgroup" }, head),
     body,
   );
+  const nobody = make("p", { class: "muted small", word: "pools.no_upstreams" });
   const list = new KeyedList(body, makeUpstream);
   const node = make(
     "section",
-    { class: "card pool", "aria-label": `Pool ${pool.name}` },
+    { class: "card pool", wordLabel: ["pools.pool", { pool: pool.name }] },
     make("div", { class: "card-head" }, make("div", {}, title, about), usable),
     table,
+    nobody,
   );
   return {
     node,
@@ -51,7 +56,9 @@ function makePool({ pool }) {
       const backups = pool.upstreams.filter((upstream) => upstream.standing === "backup").length;
       const wanted = pool.upstreams.length - backups;
       setText(about, aboutOf(pool));
-      setText(usable, `${count(usableCount)} of ${count(wanted)} in use${backups > 0 ? `, ${plural(backups, "backup")}` : ""}`);
+      setText(usable, usableOf(usableCount, wanted, backups));
+      table.hidden = pool.upstreams.length === 0;
+      nobody.hidden = !table.hidden;
       setData(usable, "kind", usableCount + backups === 0 ? "critical" : usableCount < wanted ? "warn" : "ok");
       const troubledFirst = [...pool.upstreams].sort((one, other) => isTroubled(other) - isTroubled(one));
       list.show(troubledFirst.map((upstream) => ({ upstream, history: histories.of(pool, upstream) })), ({ upstream }) => upstream.upstream);
@@ -66,15 +73,20 @@ const isTroubled = (upstream) => TROUBLES.has(upstream.standing);
 const hasTrouble = (pool) => pool.upstreams.some(isTroubled) || !pool.upstreams.some((upstream) => upstream.in_use);
 
 function aboutOf(pool) {
-  const parts = [pool.policy, checkOf(pool.health_check), plural(pool.retries, "retry", "retries")];
-  if (pool.max_waiting > 0) parts.push(`${count(pool.waiting)} of ${count(pool.max_waiting)} waiting`);
+  const retries = t("count.retries", { n: pool.retries });
+  const parts = [t("pools.about", { policy: pool.policy, check: checkOf(pool.health_check), retries })];
+  if (pool.max_waiting > 0) parts.push(t("pools.waiting", { part: count(pool.waiting), all: count(pool.max_waiting) }));
   return parts.join(" · ");
 }
 
+function usableOf(usable, wanted, backups) {
+  const params = { part: count(usable), all: count(wanted), backups: t("count.backups", { n: backups }) };
+  return t(backups > 0 ? "pools.in_use_backups" : "pools.in_use", params);
+}
+
 function checkOf(check) {
-  if (check.kind === "on-failure") return "checked after failures only";
-  const what = check.kind === "http" ? `HTTP check of ${check.path}` : "TCP check";
-  return `${what} each ${Number(check.interval_s.toPrecision(2))} s`;
+  if (check.kind === "on-failure") return t("pools.check_failures");
+  return t(check.kind === "http" ? "pools.check_http" : "pools.check_tcp", { path: check.path, s: number(check.interval_s) });
 }
 
 function makeUpstream({ upstream }) {
@@ -84,14 +96,15 @@ function makeUpstream({ upstream }) {
   const since = make("span", { class: "muted small" });
   const perSecond = make("span");
   const spark = makeSpark();
-  const cells = Object.fromEntries(COLUMNS.slice(3).map((column) => [column, make("td", { role: "cell", data: { label: column } })]));
+  const values = COLUMNS.slice(3).map((column) => [column, makeValue(column)]);
+  const cells = Object.fromEntries(values);
   const node = make(
     "tr",
     { role: "row" },
     make("th", { scope: "row", role: "rowheader" }, name, note),
     make("td", { role: "cell", class: "state-cell" }, state, since),
-    make("td", { role: "cell", data: { label: COLUMNS[2] }, class: "rate" }, spark.node, perSecond),
-    ...Object.values(cells),
+    make("td", { role: "cell", class: "rate" }, makeLabel("rate"), spark.node, perSecond),
+    ...values.map(([, { node }]) => node),
   );
   return {
     node,
@@ -99,32 +112,47 @@ function makeUpstream({ upstream }) {
       setData(node, "standing", upstream.standing);
       setText(note, notesOf(upstream));
       setData(state, "standing", upstream.standing);
-      setText(state, `${MARKS[upstream.standing] ?? "●"} ${upstream.standing}`);
-      setText(since, `for ${duration(upstream.state_for_s)}`);
+      setText(state, `${MARKS[upstream.standing] ?? "●"} ${word("standing", upstream.standing)}`);
+      setText(since, t("upstream.state_for", { duration: duration(upstream.state_for_s) }));
       setText(perSecond, rate(history.perSecond));
       spark.update(history.series);
       const replies = (names) => names.reduce((sum, each) => sum + (upstream.replies[each] ?? 0), 0);
-      setText(cells["Under way"], count(upstream.in_flight) + (upstream.max_conns ? ` of ${count(upstream.max_conns)}` : ""));
-      setText(cells["2xx · 3xx"], count(replies(CLASSES.ok)));
-      setText(cells["4xx"], count(replies(CLASSES.client)));
-      setText(cells["5xx"], count(replies(CLASSES.server)));
-      setData(cells["5xx"], "kind", history.recent.failed > 0 ? "bad" : "");
-      setText(cells["No reply"], count(Object.values(upstream.failed_attempts).reduce((sum, each) => sum + each, 0)));
-      for (const name of ["p50", "p90", "p99"]) setText(cells[name], latency(upstream.latency_s[name]));
+      const all = { part: count(upstream.in_flight), all: count(upstream.max_conns ?? 0) };
+      setText(cells.under_way.value, upstream.max_conns ? t("count.part", all) : all.part);
+      setText(cells.ok.value, count(replies(CLASSES.ok)));
+      setText(cells.client.value, count(replies(CLASSES.client)));
+      setText(cells.server.value, count(replies(CLASSES.server)));
+      setData(cells.server.node, "kind", history.recent.failed > 0 ? "bad" : "");
+      setText(cells.none.value, count(Object.values(upstream.failed_attempts).reduce((sum, each) => sum + each, 0)));
+      for (const name of ["p50", "p90", "p99"]) setText(cells[name].value, latency(upstream.latency_s[name]));
     },
   };
+}
+
+/** A cell that says its column's name where the table has no head: on a phone. */
+function makeValue(column) {
+  const value = make("span");
+  return { value, node: make("td", { role: "cell" }, makeLabel(column), value) };
+}
+
+const makeLabel = (column) => make("span", { class: "label", "aria-hidden": "true", word: `column.${column}` });
+
+/** The page's word for one of the proxy's: a standing, a cause. */
+function word(family, name) {
+  const key = `${family}.${name.replaceAll(" ", "_")}`;
+  return hasWord(key) ? t(key) : name.replaceAll("_", " ");
 }
 
 /** What a row says besides its figures: why it is out of use, and what is not as usual. */
 function notesOf(upstream) {
   const notes = [];
-  if (upstream.why_not_in_use) notes.push(upstream.why_not_in_use);
-  else if (upstream.last_problem) notes.push(`last problem: ${upstream.last_problem}`);
-  if (upstream.weight !== 1) notes.push(`weight ${upstream.weight}`);
-  if (upstream.standing === "slow start") notes.push(`counts as weight ${upstream.share_now} for now`);
-  if (upstream.load !== null) notes.push(`load ${upstream.load}`);
-  const ejections = Object.entries(upstream.ejections).map(([cause, times]) => `${cause.replaceAll("_", " ")} ×${times}`);
-  if (ejections.length > 0) notes.push(`taken out: ${ejections.join(", ")}`);
+  if (upstream.why_not_in_use) notes.push(told(upstream.why_not_in_use));
+  else if (upstream.last_problem) notes.push(t("upstream.last_problem", { problem: told(upstream.last_problem) }));
+  if (upstream.weight !== 1) notes.push(t("upstream.weight", { weight: number(upstream.weight) }));
+  if (upstream.standing === "slow start") notes.push(t("upstream.share", { share: number(upstream.share_now) }));
+  if (upstream.load !== null) notes.push(t("upstream.load", { load: number(upstream.load) }));
+  const ejections = Object.entries(upstream.ejections).map(([cause, times]) => `${word("cause", cause)} ×${count(times)}`);
+  if (ejections.length > 0) notes.push(t("upstream.taken_out", { causes: ejections.join(", ") }));
   return notes.join(" · ");
 }
 

@@ -3,11 +3,13 @@
 import { postReload } from "./api.js";
 import { byId, make, setData } from "./dom.js";
 import { summarize } from "./events.js";
-import { plural } from "./format.js";
+import { onLanguage, t } from "./language.js";
+import { markLanguage, told } from "./told.js";
 
 const button = byId("reload");
 const panel = byId("reload-result");
 let isReloading = false;
+let render = () => {};
 
 /** `onDone()` is called after each reload, whatever came of it. */
 export function startReload(onDone) {
@@ -21,6 +23,7 @@ export function startReload(onDone) {
     panel.hidden = true;
     button.focus();
   });
+  onLanguage(() => render());
 }
 
 /** Whoever may not reload sees no button. */
@@ -31,49 +34,54 @@ export function allowReload(status) {
 
 async function reload() {
   try {
-    const told = await postReload();
-    const problem = told.certificate_problem;
-    const body = [make("p", { text: summarize(told.changes, told.version) }), ...detailsOf(told.changes)];
-    if (told.warnings.length > 0) body.push(make("p", { text: "Odd, but in use:" }), listPlaces(told.warnings));
-    if (problem) body.push(make("p", { class: "bad", text: `The certificates stay as they were: ${problem}` }));
-    show("ok", "The configuration is in force", body);
+    const outcome = await postReload();
+    render = () => show("ok", t("reload.done"), bodyOf(outcome));
   } catch (error) {
-    if (error.mistakes) show("bad", `Refused: ${plural(error.mistakes.length, "mistake")} in the file`, mistakesOf(error));
-    else show("bad", "Not reloaded", [make("p", { text: error.message })]);
+    const { mistakes } = error;
+    if (mistakes) render = () => show("bad", t("reload.refused", { n: mistakes.length }), mistakesOf(mistakes));
+    else render = () => show("bad", t("reload.failed"), [make("p", { text: error.text })]);
   }
+  render();
+  panel.hidden = false;
+  panel.focus();
 }
 
+function bodyOf({ changes, version, warnings, certificate_problem: problem }) {
+  const body = [make("p", { text: summarize(changes, version) }), ...detailsOf(changes)];
+  if (warnings.length > 0) body.push(make("p", { text: t("reload.odd") }), listPlaces(warnings));
+  if (problem) body.push(make("p", { class: "bad", text: t("reload.certificates", { problem: told(problem) }) }));
+  return body;
+}
+
+/** What is different about a host or a pool, in the words of the file. */
 function detailsOf(changes) {
   const lines = [changes.hosts, changes.pools].flatMap(({ changed }) =>
-    Object.entries(changed).map(([name, what]) => make("li", {}, make("strong", { class: "mono", text: name }), ` ${what.join(", ")}`)),
+    Object.entries(changed).map(([name, what]) => make("li", {}, make("strong", { class: "mono", text: name }), english(` ${what.join(", ")}`))),
   );
   return lines.length > 0 ? [make("ul", { class: "small" }, ...lines)] : [];
 }
 
 function listPlaces(mistakes) {
-  const rows = mistakes.map((mistake) =>
-    make(
-      "li",
-      {},
-      make("span", { class: "mono place", text: `line ${mistake.line}, column ${mistake.column}` }),
-      make("span", { text: mistake.message }),
-    ),
+  const rows = mistakes.map(({ line, column, message }) =>
+    make("li", {}, make("span", { class: "mono place", text: t("reload.place", { line, column }) }), english(message)),
   );
   return make("ol", { class: "mistakes" }, ...rows);
 }
 
-function mistakesOf(error) {
-  const file = error.mistakes[0]?.file ?? "the file";
-  return [
-    make("p", {}, "Nothing has changed: the rules before are in force, with all states and connections. Mend ", make("span", { class: "mono", text: file }), " and reload again."),
-    listPlaces(error.mistakes),
-  ];
+/** What the reader of the file says is English, as on the command line. */
+function english(text) {
+  const node = make("span", { text });
+  markLanguage(node, true);
+  return node;
+}
+
+function mistakesOf(mistakes) {
+  const file = mistakes[0]?.file ?? "proxy.conf";
+  return [make("p", { text: t("reload.unchanged", { file }) }), listPlaces(mistakes)];
 }
 
 function show(kind, title, body) {
   setData(panel, "kind", kind);
   byId("reload-title").textContent = title;
   byId("reload-body").replaceChildren(...body);
-  panel.hidden = false;
-  panel.focus();
 }
