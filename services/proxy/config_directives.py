@@ -21,6 +21,7 @@ from services.proxy.config_arguments import (
     refuse,
 )
 from services.proxy.config_feature_words import (
+    read_add_header,
     read_cache_size,
     read_cache_valid,
     read_cookie_domain,
@@ -29,6 +30,7 @@ from services.proxy.config_feature_words import (
     read_gzip_level,
     read_gzip_min_length,
     read_gzip_types,
+    read_hidden_field,
     read_limit_req,
     read_limit_req_zone,
     read_networks,
@@ -239,6 +241,13 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
         _ANYWHERE, 2, 2, read_cookie_domain, "none", is_repeatable=True, feature="cookie_domains"
     ),
     # --- replies -----------------------------------------------------------------------------------------------
+    "add_header": DirectiveSpec(_ANYWHERE, 2, 3, read_add_header, "none", is_repeatable=True, feature="added_fields"),
+    "proxy_hide_header": DirectiveSpec(
+        _ANYWHERE, 1, 1, read_hidden_field, "none", is_repeatable=True, feature="hidden_fields"
+    ),
+    "proxy_pass_header": DirectiveSpec(
+        _ANYWHERE, 1, 1, read_hidden_field, "none", is_repeatable=True, feature="passed_fields"
+    ),
     "gzip": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="gzip"),
     "gzip_types": DirectiveSpec(_ANYWHERE, 1, None, read_gzip_types, "what shrinks", feature="gzip_types"),
     "gzip_min_length": DirectiveSpec(_ANYWHERE, 1, 1, read_gzip_min_length, "1k", feature="gzip_min_bytes"),

@@ -14,6 +14,7 @@ from services.proxy.config_arguments import (
     one_of,
     parse_count,
     parse_network,
+    parse_reply_field_name,
     parse_size_bytes,
     parse_time_s,
     parse_token,
@@ -35,6 +36,7 @@ from services.proxy.features import (
 from services.proxy.path_rewriting import Flag, PathRule, parse_path_rule
 from services.proxy.patterns import TextRule, parse_text_rule
 from services.proxy.rate_limits import BYTES_A_KEY, RateLimitConfig, RateZoneConfig
+from services.proxy.reply_fields import AddedField
 from services.proxy.templates import parse_template
 from services.proxy.trusted_hops import Network, RealIpField
 
@@ -179,6 +181,19 @@ read_cookie_domain = partial(_text_rule, is_whole=True)
 
 
 # --- replies -------------------------------------------------------------------------------------------------
+
+
+def read_add_header(words: Sequence[Word]) -> AddedField:
+    """`add_header NAME VALUE [always];`"""
+    name, value = parse_reply_field_name(words[0], "added"), words[1]
+    if not value.text.isascii() or any(ord(char) < 0x20 or ord(char) == 0x7F for char in value.text):
+        raise ArgumentError(value.position, "a field's value holds printable ASCII only")
+    return AddedField(name, read_template(value), is_always=len(words) > 2 and bool(one_of(words[2], ("always",))))
+
+
+def read_hidden_field(words: Sequence[Word]) -> str:
+    """`proxy_hide_header NAME;` or `proxy_pass_header NAME;`: the name in lower case."""
+    return parse_reply_field_name(words[0], "hidden").lower()
 
 
 def read_gzip_types(words: Sequence[Word]) -> frozenset[str]:

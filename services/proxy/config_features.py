@@ -26,6 +26,7 @@ from services.proxy.features import (
 )
 from services.proxy.path_rewriting import PathRule
 from services.proxy.patterns import TextRule, is_risky
+from services.proxy.reply_fields import SINGLE_FIELDS, ReplyFields
 from services.proxy.reply_gzip import GzipSettings
 from services.proxy.reply_rewriting import DefaultRedirect, ReplyRules
 
@@ -83,6 +84,27 @@ class FeatureReader:
                 if isinstance(entry.value, TextRule) and entry.value.regex is not None:
                     self._warn_of_risk(entry, entry.value.regex)
 
+    def look_at_fields(self, scope: Scope, outer: FeatureWords, own: FeatureWords) -> None:
+        """Called for every block once, with the words around it and its own over them."""
+        added = scope.get("add_header", [])
+        seen: dict[str, int] = {}
+        for entry in added:
+            name = entry.value.name.lower()
+            if name in seen and name in SINGLE_FIELDS:
+                message = f"a reply has one {entry.value.name}, and this block adds one on line {seen[name]}"
+                self._findings.note(entry.position, message)
+            seen.setdefault(name, entry.position.line)
+        lost = [field.name for field in outer.added_fields if field.value.parts and field.name.lower() not in seen]
+        if added and lost:  # nginx's rule, by which most are surprised
+            message = (
+                f"here the outer add_header lines no longer hold ({', '.join(dict.fromkeys(lost))}): say them again"
+            )
+            self._findings.warn(added[0].position, f'{message}, or add_header {lost[0]} ""')
+        for entry in scope.get("proxy_pass_header", []):
+            if entry.value not in own.hidden_fields:
+                name = entry.directive.arguments[0].text
+                self._findings.warn(entry.position, f"nothing hides {name} here: it passes anyway")
+
     def _warn_of_risk(self, entry: Entry, regex: object) -> None:
         if is_risky(regex):  # type: ignore[arg-type]
             message = "this expression nests repetitions and may take very long; ++ and *+ don't backtrack"
@@ -101,6 +123,9 @@ class FeatureReader:
                 tuple(rule for rule in redirects if not isinstance(rule, RedirectWord)),
                 words.cookie_paths,
                 words.cookie_domains,
+            ),
+            reply_fields=ReplyFields(
+                words.added_fields, frozenset(words.hidden_fields) - frozenset(words.passed_fields)
             ),
             gzip=GzipSettings(words.gzip, words.gzip_types, words.gzip_min_bytes, words.gzip_level, words.gzip_private),
             pages=self._load_pages(words.error_pages),

@@ -14,6 +14,7 @@ from services.proxy.config_syntax import Word
 from services.proxy.error_pages import NO_PAGES, ErrorPages
 from services.proxy.patterns import TextRule
 from services.proxy.rate_limits import RateLimitConfig, RateZoneConfig, address_key
+from services.proxy.reply_fields import AddedField, ReplyFields
 from services.proxy.reply_gzip import GzipSettings
 from services.proxy.reply_rewriting import ReplyRules
 from services.proxy.templates import RequestFacts, Template
@@ -23,7 +24,7 @@ from shared.httpcore.compression import LEVEL, MIN_BYTES
 if TYPE_CHECKING:
     from services.proxy.path_rewriting import PathRule
 
-_NO_RULES, _NO_GZIP, _NO_HOPS = ReplyRules(), GzipSettings(), TrustedHops()
+_NO_RULES, _NO_FIELDS, _NO_GZIP, _NO_HOPS = ReplyRules(), ReplyFields(), GzipSettings(), TrustedHops()
 ADDRESS_KEYS = ("$remote_addr", "$binary_remote_addr")  # the second is nginx's word for the same key
 
 
@@ -79,6 +80,9 @@ class FeatureWords:
     redirects: tuple[RedirectWord | TextRule, ...] = (RedirectWord.DEFAULT,)
     cookie_paths: tuple[TextRule, ...] = ()
     cookie_domains: tuple[TextRule, ...] = ()
+    added_fields: tuple[AddedField, ...] = ()
+    hidden_fields: tuple[str, ...] = ()
+    passed_fields: tuple[str, ...] = ()
     gzip: bool = False
     gzip_types: frozenset[str] = frozenset()
     gzip_min_bytes: int = MIN_BYTES
@@ -113,6 +117,7 @@ class Features:
     cache: CacheSettings | None = None
     collapses: bool = False
     reply_rules: ReplyRules = _NO_RULES
+    reply_fields: ReplyFields = _NO_FIELDS
     rewrites: "tuple[PathRule, ...]" = ()
     gzip: GzipSettings = _NO_GZIP
     pages: ErrorPages = NO_PAGES
@@ -127,7 +132,7 @@ class Features:
     @property
     def concerns_replies(self) -> bool:
         """Whether each reply is to be looked at; redirects and cookies are named by `reply_rules.touched`."""
-        return self.cache is not None or self.gzip.is_on or self.intercepts_errors
+        return self.cache is not None or self.gzip.is_on or self.intercepts_errors or bool(self.reply_fields)
 
     def limit_keys(self, facts: RequestFacts) -> list[tuple[RateLimitConfig, str]]:
         """The limits with this request's keys, for `RateLimits.admit`."""

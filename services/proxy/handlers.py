@@ -61,7 +61,10 @@ class SiteHandler:
                 assert destination is not None
                 return Forwarding(self._forwarder, request, destination, target)
             except HttpError as error:
-                return refusal_response(request, error, route.location.features.pages)
+                features = route.location.features
+                refusal = refusal_response(request, error, features.pages)
+                features.reply_fields.decorate(request, refusal)
+                return refusal
         if isinstance(found, Redirect):
             return Response.redirect(found.location, found.status)
         if isinstance(found, SlashRedirect):
@@ -72,11 +75,14 @@ class SiteHandler:
 
     def _look(self, request: Request, place: Place, target: str) -> Response:
         """What the place says before anything is forwarded: who may come, how often, and whether it is known here."""
+        features = place.route.location.features
         if (answer := own_answer(request, place.route.location)) is not None:
+            features.reply_fields.decorate(request, answer)
             return answer
         assert place.destination is not None
-        taken = self._intake.take(request, place.route.location.features, now())
+        taken = self._intake.take(request, features, now())
         if taken.response is not None and not taken.delay_s:
+            features.reply_fields.decorate(request, taken.response)
             return taken.response
         if taken.is_plain:
             return Forwarding(self._forwarder, request, place.destination, target)

@@ -63,6 +63,7 @@ class ReplyHead(ResponseHead):
         """The same head with other fields. Not `has_length`: its body is now of unknown length."""
         changed = copy(self)
         changed.passed = self.start + serialize_fields(pairs).encode("latin-1")
+        changed.has_date = _DATE.search(changed.passed) is not None
         changed.redirects = changed.sets_cookie = False
         if not has_length:
             changed.content_length = None

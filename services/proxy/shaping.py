@@ -118,8 +118,12 @@ class ShapedForwarding(Forwarding):
 
     def _pass_reply(self, head: ReplyHead, data: bytes) -> None:
         work = self._taken.work
-        if work is None or head.status == 101:
+        if work is None:
             super()._pass_reply(head, data)
+            return
+        if head.status == 101:
+            self._reply = head.with_pairs(work.switched(Headers.parse(head.field_lines)), has_length=True)
+            super()._pass_reply(self._reply, data)
             return
         moment = now()
         asked_at = moment.unix_s - (moment.steady_s - self.began_at)
@@ -150,6 +154,7 @@ class ShapedForwarding(Forwarding):
 
     def _answer(self, response: Response) -> None:
         self._settle()
+        self._place.features.reply_fields.decorate(self.request, response)
         super()._answer(response)
 
     def _crash(self) -> None:

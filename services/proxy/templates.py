@@ -23,7 +23,11 @@ class RequestFacts:
 
 
 class TemplateError(ValueError):
-    """The text holds a `$` that begins no known variable; the message says which are known."""
+    """The text holds a `$` that begins no known variable. `instead`: what to write, "" where nobody knows."""
+
+    def __init__(self, message: str, instead: str = "") -> None:
+        super().__init__(message)
+        self.instead = instead
 
 
 Render = Callable[[RequestFacts], str]
@@ -94,6 +98,20 @@ STEADY_PREFIXES = ("http_", "cookie_")
 # in the query.
 PREFIXES = (*STEADY_PREFIXES, "arg_")
 
+# Variables of nginx that people try, and what there is in their place.
+ELSEWHERE = {
+    "upstream_cache_status": "every reply that the cache had a part in says so in Cache-Status",
+    "upstream_addr": "the upstream is $proxy_host, and stands in the access log",
+    "host_header": "write $http_host",
+    "server_name": "write $host",
+    "binary_remote_addr": "write $remote_addr",
+    "proxy_protocol_addr": "write $remote_addr, which is what the PROXY header says",
+    "document_uri": "write $uri",
+    "query_string": "write $args",
+    "request": "write $request_method and $request_uri",
+    "is_args": "write $request_uri, or $uri and $args",
+}
+
 _PART = re.compile(
     r"\$(?:\{(?P<braced>[A-Za-z0-9_]+)\}|(?P<bare>[A-Za-z0-9_]+))|(?P<stray>\$)|(?P<text>[^$]+)", re.DOTALL
 )
@@ -151,4 +169,4 @@ def _variable(name: str) -> Render:
     if name.startswith("arg_") and len(name) > 4:
         prefix = name[4:] + "="
         return lambda facts: _argument(facts.request.query, prefix)
-    raise TemplateError(f"there is no variable ${name}")
+    raise TemplateError(f"there is no variable ${name}", ELSEWHERE.get(name, ""))
