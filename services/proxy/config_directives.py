@@ -31,6 +31,8 @@ from services.proxy.config_feature_words import (
     read_gzip_min_length,
     read_gzip_types,
     read_hidden_field,
+    read_limit_conn,
+    read_limit_conn_zone,
     read_limit_req,
     read_limit_req_zone,
     read_networks,
@@ -223,6 +225,8 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     # --- limits and cache --------------------------------------------------------------------------------------
     "limit_req_zone": DirectiveSpec(_FILE, 3, 3, read_limit_req_zone, is_repeatable=True),
     "limit_req": DirectiveSpec(_ANYWHERE, 1, 4, read_limit_req, "off", is_repeatable=True, feature="limits"),
+    "limit_conn_zone": DirectiveSpec(_FILE, 2, 2, read_limit_conn_zone, is_repeatable=True),
+    "limit_conn": DirectiveSpec(_ANYWHERE, 1, 2, read_limit_conn, "off", is_repeatable=True, feature="conn_limits"),
     "proxy_cache_size": DirectiveSpec(_FILE, 1, 2, read_cache_size, "64m max_reply=1m"),
     "proxy_cache": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="is_cached"),
     "proxy_cache_valid": DirectiveSpec(
@@ -270,6 +274,8 @@ ELSEWHERE = {
     "ssl_certificate": "certificates are flags, --tls-certificate and --tls-key",
     "root": "files are an upstream's matter",
     "try_files": "files are an upstream's matter",
+    "limit_req_status": "it is always 429",
+    "limit_conn_status": "it is always 429",
     "include": "the rules are one file",
 }
 SETTINGS = {name: spec for name, spec in DIRECTIVES.items() if spec.setting}

@@ -6,8 +6,9 @@ where each may stand; what several mean together is `config_features`'.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from services.proxy.config_arguments import (
     ArgumentError,
@@ -23,21 +24,22 @@ from services.proxy.config_arguments import (
 from services.proxy.config_options import Option, read_options
 from services.proxy.config_pool_words import read_template
 from services.proxy.config_syntax import Word
+from services.proxy.connection_limits import ConnLimitConfig, ConnZoneConfig
 from services.proxy.features import (
     ADDRESS_KEYS,
     CacheSize,
     LimitWord,
     PageWord,
-    RateZoneWord,
     RedirectWord,
     Tracing,
     ValidWord,
+    ZoneWord,
 )
 from services.proxy.path_rewriting import Flag, PathRule, parse_path_rule
 from services.proxy.patterns import TextRule, parse_text_rule
 from services.proxy.rate_limits import BYTES_A_KEY, RateLimitConfig, RateZoneConfig
 from services.proxy.reply_fields import AddedField
-from services.proxy.templates import parse_template
+from services.proxy.templates import Template, parse_template
 from services.proxy.trusted_hops import Network, RealIpField
 
 # nginx's values for proxy_cache_valid without a status.
@@ -92,21 +94,34 @@ def _rate_per_s(word: Word) -> float:
     return int(found[1]) / (1 if found[2] == "s" else 60)
 
 
-_ZONE_OPTIONS = {"zone": Option("zone", _zone_and_size), "rate": Option("rate_per_s", _rate_per_s)}
+_CONN_ZONE_OPTIONS = {"zone": Option("zone", _zone_and_size)}
+_RATE_ZONE_OPTIONS = {**_CONN_ZONE_OPTIONS, "rate": Option("rate_per_s", _rate_per_s)}
 
 
-def read_limit_req_zone(words: Sequence[Word]) -> RateZoneWord:
-    """`limit_req_zone KEY zone=NAME:SIZE rate=RATE;`"""
-    options = read_options(words[1:], _ZONE_OPTIONS)
-    missing = [f"{name}=" for name, option in _ZONE_OPTIONS.items() if option.field not in options]
+def _read_zone(words: Sequence[Word], known: Mapping[str, Option]) -> tuple[Template, dict[str, Any]]:
+    options = read_options(words[1:], known)
+    missing = [f"{name}=" for name, option in known.items() if option.field not in options]
     if missing:
         raise ArgumentError(words[-1].end, f"expected {' and '.join(missing)} as well")
     is_address = words[0].text in ADDRESS_KEYS
     key = parse_template(ADDRESS_KEYS[0]) if is_address else read_template(words[0])
-    if all(isinstance(part, str) for part in key.parts):
+    if key.is_constant:
         refuse(words[0], "a key with a variable, such as $remote_addr or $cookie_session")
+    return key, options
+
+
+def read_limit_req_zone(words: Sequence[Word]) -> ZoneWord[RateZoneConfig]:
+    """`limit_req_zone KEY zone=NAME:SIZE rate=RATE;`"""
+    key, options = _read_zone(words, _RATE_ZONE_OPTIONS)
     name, max_keys = options["zone"]
-    return RateZoneWord(RateZoneConfig(name, key.source, options["rate_per_s"], max_keys), key)
+    return ZoneWord(RateZoneConfig(name, key.source, options["rate_per_s"], max_keys), key)
+
+
+def read_limit_conn_zone(words: Sequence[Word]) -> ZoneWord[ConnZoneConfig]:
+    """`limit_conn_zone KEY zone=NAME:SIZE;`"""
+    key, options = _read_zone(words, _CONN_ZONE_OPTIONS)
+    name, max_keys = options["zone"]
+    return ZoneWord(ConnZoneConfig(name, key.source, max_keys), key)
 
 
 _LIMIT_OPTIONS = {
@@ -117,7 +132,7 @@ _LIMIT_OPTIONS = {
 }
 
 
-def read_limit_req(words: Sequence[Word]) -> LimitWord:
+def read_limit_req(words: Sequence[Word]) -> LimitWord[RateLimitConfig]:
     """`limit_req zone=NAME [burst=N] [nodelay | delay=N];` or `limit_req off;`"""
     if words[0].text == "off" and len(words) == 1:
         return LimitWord(None, words[0])
@@ -126,6 +141,18 @@ def read_limit_req(words: Sequence[Word]) -> LimitWord:
         raise ArgumentError(words[-1].end, "expected zone= as well, or off")
     zone: Word = options.pop("zone")
     return LimitWord(RateLimitConfig(zone.text, **options), zone)
+
+
+def read_limit_conn(words: Sequence[Word]) -> LimitWord[ConnLimitConfig]:
+    """`limit_conn ZONE N;` or `limit_conn off;`"""
+    zone = words[0]
+    if len(words) == 1:
+        if zone.text != "off":
+            raise ArgumentError(zone.end, "expected a number after the zone, or off alone")
+        return LimitWord(None, zone)
+    if "=" in zone.text:  # as limit_req has it
+        refuse(zone, f"the zone's name alone, {zone.text.partition('=')[2]}")
+    return LimitWord(ConnLimitConfig(zone.text, parse_count(words[1], 1, 65_535)), zone)
 
 
 # --- cache ---------------------------------------------------------------------------------------------------

@@ -4,28 +4,33 @@ Owns what takes more than one word: zones that must be there, files that must be
 ever. One word is `config_feature_words`'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from services.proxy.cache_rules import CacheSettings
 from services.proxy.config_arguments import did_you_mean
 from services.proxy.config_directives import DIRECTIVES
 from services.proxy.config_findings import Findings
 from services.proxy.config_scope import Entry, Scope
+from services.proxy.connection_limits import ConnZoneConfig
 from services.proxy.error_pages import ErrorPage, ErrorPages, load_error_page
 from services.proxy.features import (
     ADDRESS_KEYS,
     Features,
     FeatureWords,
+    Limit,
     LimitRule,
+    LimitWord,
     PageWord,
-    RateZoneWord,
     RedirectWord,
     WholeFileFeatures,
+    ZoneWord,
     join_hops,
 )
 from services.proxy.path_rewriting import PathRule
 from services.proxy.patterns import TextRule, is_risky
+from services.proxy.rate_limits import RateZoneConfig
 from services.proxy.reply_fields import SINGLE_FIELDS, ReplyFields
 from services.proxy.reply_gzip import GzipSettings
 from services.proxy.reply_rewriting import DefaultRedirect, ReplyRules
@@ -39,13 +44,17 @@ class FeatureReader:
     def __init__(self, findings: Findings, folder: Path) -> None:
         self._findings = findings
         self._folder = folder
-        self._zones: dict[str, RateZoneWord] = {}
+        self._rates: dict[str, tuple[ZoneWord[RateZoneConfig], Entry]] = {}
+        self._conns: dict[str, tuple[ZoneWord[ConnZoneConfig], Entry]] = {}
+        self._used: set[str] = set()  # names of zones
         self._pages: dict[str, ErrorPage | None] = {}
 
     def read_file(self, scope: Scope) -> WholeFileFeatures:
         """The words that stand outside all blocks; before any location, which may name zones."""
         for entry in scope.get("limit_req_zone", []):
-            self._declare_zone(entry)
+            self._declare_zone(entry, self._rates)
+        for entry in scope.get("limit_conn_zone", []):
+            self._declare_zone(entry, self._conns)
         self._warn_of_no_hops(scope)
         sizes = [entry.value for entry in scope.get("proxy_cache_size", [])]
         from_lines = [entry.value for entry in scope.get("proxy_protocol_from", [])]
@@ -56,15 +65,23 @@ class FeatureReader:
                 next((entry.value for entry in scope.get("real_ip_recursive", [])), None),
             ),
             proxy_protocol_from=tuple(network for line in from_lines for network in line),
-            rate_zones=tuple(zone.config for zone in self._zones.values()),
+            rate_zones=tuple(zone.config for zone, _ in self._rates.values()),
+            conn_zones=tuple(zone.config for zone, _ in self._conns.values()),
             **({"cache_size": sizes[0]} if sizes else {}),
         )
 
-    def _declare_zone(self, entry: Entry) -> None:
-        zone: RateZoneWord = entry.value
-        if zone.config.name in self._zones:
-            self._findings.note(entry.position, f'the zone "{zone.config.name}" is declared already')
-        self._zones[zone.config.name] = zone
+    def _declare_zone(self, entry: Entry, zones: dict[str, tuple[Any, Entry]]) -> None:
+        name = entry.value.config.name
+        if name in self._rates or name in self._conns:  # nginx: one name, one zone, of whatever kind
+            self._findings.note(entry.position, f'the zone "{name}" is declared already')
+        zones[name] = entry.value, entry
+
+    def warn_of_unused(self) -> None:
+        """Called when all locations are prepared."""
+        for name, (_, entry) in {**self._rates, **self._conns}.items():
+            if name not in self._used:
+                word = entry.directive.name.text.removesuffix("_zone")
+                self._findings.warn(entry.position, f'no {word} that is in force names the zone "{name}"')
 
     def _warn_of_no_hops(self, scope: Scope) -> None:
         for name in ("real_ip_header", "real_ip_recursive"):
@@ -116,7 +133,8 @@ class FeatureReader:
         default = DefaultRedirect(frozenset({pool}), below, becomes, scheme)
         redirects = [default if rule is RedirectWord.DEFAULT else rule for rule in words.redirects]
         return Features(
-            limits=tuple(self._limits(words)),
+            limits=tuple(self._limits(words.limits, self._rates, "limit_req")),
+            conn_limits=tuple(self._limits(words.conn_limits, self._conns, "limit_conn")),
             cache=self._cache(words),
             collapses=words.is_cached and words.cache_lock,
             reply_rules=ReplyRules(
@@ -133,18 +151,22 @@ class FeatureReader:
             tracing=words.tracing,
         )
 
-    def _limits(self, words: FeatureWords) -> list[LimitRule]:
-        rules = []
-        for word in words.limits:
+    def _limits(
+        self, words: Sequence[LimitWord[Limit]], zones: Mapping[str, tuple[ZoneWord[Any], Entry]], kind: str
+    ) -> Iterator[LimitRule[Limit]]:
+        for word in words:
             if word.limit is None:
                 continue
-            zone = self._zones.get(word.limit.zone)
-            if zone is None:
-                hint = did_you_mean(word.limit.zone, list(self._zones))
-                self._findings.note(word.zone.position, f'there is no limit_req_zone "{word.limit.zone}"{hint}')
+            name = word.limit.zone
+            if name not in zones:
+                hint = did_you_mean(name, list(zones))
+                if name in self._rates or name in self._conns:
+                    hint = ": the zone of that name is of the other kind"
+                self._findings.note(word.zone.position, f'there is no {kind}_zone "{name}"{hint}')
                 continue
-            rules.append(LimitRule(word.limit, zone.key, zone.key.source == ADDRESS_KEYS[0]))
-        return rules
+            self._used.add(name)
+            key = zones[name][0].key
+            yield LimitRule(word.limit, key, key.source == ADDRESS_KEYS[0])
 
     def _cache(self, words: FeatureWords) -> CacheSettings | None:
         if not words.is_cached:

@@ -62,4 +62,5 @@ def _read_file(directives: Sequence[Directive], findings: Findings, folder: Path
         )
     if not findings.mistakes:  # else what would use a pool may be what was refused
         pools.warn_of_unused()
+        features.warn_of_unused()
     return ProxyConfig(tuple(hosts), pools.pools, whole, tuple(sorted(set(findings.warnings))), tuple(pools.names))

@@ -7,10 +7,11 @@ the configuration is loaded). The rules themselves are in the rooms that are imp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from services.proxy.cache_rules import CacheSettings
 from services.proxy.config_syntax import Word
+from services.proxy.connection_limits import ConnLimitConfig, ConnZoneConfig
 from services.proxy.error_pages import NO_PAGES, ErrorPages
 from services.proxy.patterns import TextRule
 from services.proxy.rate_limits import RateLimitConfig, RateZoneConfig, address_key
@@ -43,11 +44,14 @@ class RedirectWord(Enum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
-class LimitWord:
-    """A `limit_req`, and where its zone stands; `limit` None: `off`."""
+Limit = TypeVar("Limit", RateLimitConfig, ConnLimitConfig)
 
-    limit: RateLimitConfig | None
+
+@dataclass(frozen=True, slots=True)
+class LimitWord(Generic[Limit]):
+    """A `limit_req` or `limit_conn`, and where its zone stands; `limit` None: `off`."""
+
+    limit: Limit | None
     zone: Word
 
 
@@ -71,7 +75,8 @@ class PageWord:
 class FeatureWords:
     """The words of one block and of those around it. Each field is the value of the directive of about that name."""
 
-    limits: tuple[LimitWord, ...] = ()
+    limits: tuple[LimitWord[RateLimitConfig], ...] = ()
+    conn_limits: tuple[LimitWord[ConnLimitConfig], ...] = ()
     is_cached: bool = False
     cache_valid: tuple[ValidWord, ...] = ()
     cache_stale_if_error_s: float = 0.0
@@ -94,10 +99,10 @@ class FeatureWords:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitRule:
+class LimitRule(Generic[Limit]):
     """A limit, and what of a request is its key. Of an address it is the network that one customer has."""
 
-    limit: RateLimitConfig
+    limit: Limit
     key: Template
     is_address: bool
 
@@ -113,7 +118,8 @@ class Features:
     `rewrites` are the location's own; those of its host come before the location is chosen.
     """
 
-    limits: tuple[LimitRule, ...] = ()
+    limits: tuple[LimitRule[RateLimitConfig], ...] = ()
+    conn_limits: tuple[LimitRule[ConnLimitConfig], ...] = ()
     cache: CacheSettings | None = None
     collapses: bool = False
     reply_rules: ReplyRules = _NO_RULES
@@ -127,7 +133,7 @@ class Features:
     @property
     def concerns_requests(self) -> bool:
         """Whether a request takes the way through `intake`. (Rewriting comes before, when its place is looked for.)"""
-        return bool(self.limits) or self.concerns_replies
+        return bool(self.limits or self.conn_limits) or self.concerns_replies
 
     @property
     def concerns_replies(self) -> bool:
@@ -138,12 +144,19 @@ class Features:
         """The limits with this request's keys, for `RateLimits.admit`."""
         return [(rule.limit, rule.key_for(facts)) for rule in self.limits]
 
+    def conn_keys(self, facts: RequestFacts) -> list[tuple[ConnLimitConfig, str]]:
+        """The same for `ConnectionLimits.hold`."""
+        return [(rule.limit, rule.key_for(facts)) for rule in self.conn_limits]
+
+
+ZoneConfig = TypeVar("ZoneConfig", RateZoneConfig, ConnZoneConfig)
+
 
 @dataclass(frozen=True, slots=True)
-class RateZoneWord:
-    """A `limit_req_zone`: the zone and the template of its key."""
+class ZoneWord(Generic[ZoneConfig]):
+    """A `limit_req_zone` or `limit_conn_zone`: the zone and the template of its key."""
 
-    config: RateZoneConfig
+    config: ZoneConfig
     key: Template
 
 
@@ -165,6 +178,7 @@ class WholeFileFeatures:
     hops: TrustedHops = _NO_HOPS
     proxy_protocol_from: tuple[Network, ...] = ()
     rate_zones: tuple[RateZoneConfig, ...] = ()
+    conn_zones: tuple[ConnZoneConfig, ...] = ()
     cache_size: CacheSize = CacheSize()
 
     def expects_proxy_header(self, peer_ip: str) -> bool:

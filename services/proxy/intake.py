@@ -5,11 +5,12 @@ Owns what outlives requests: who is known, rates, the cache and the fetches that
 the reply is `reply_work`'s. `Features.concerns_requests` says whether a location needs any of this.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.proxy.cache_rules import Pairs, read_traits
 from services.proxy.cache_work import CacheStore, CacheWork
 from services.proxy.config_values import ProxyConfig
+from services.proxy.connection_limits import ConnectionLimits, Hold
 from services.proxy.failures import failure_response
 from services.proxy.features import PLAIN_FILE, Features, WholeFileFeatures
 from services.proxy.forwarding_fields import ClientFinder, client_view, port_of, remember_view
@@ -23,6 +24,7 @@ from services.proxy.templates import RequestFacts
 from shared.httpcore.message import Request, Response
 
 RATE_LIMITED = Outcome(429, "rate_limited", "this client asks too often")
+CROWDED = Outcome(429, "too_many_at_once", "this client has too much under way")
 ONLY_IF_CACHED = Outcome(504, "only_if_cached", "the cache has no reply that may be used, and none was to be fetched")
 
 
@@ -33,6 +35,8 @@ class Taken:
 
     `waits_for`: another may be fetching the same, so that key is joined in `store.fetches` first. Who is told to
     wait and then that the reply is there asks `look_up` again; who is told to go on uses this value.
+
+    `hold`: the places to be taken before it is forwarded and given back when it is over; who gets none is `crowded`.
     """
 
     response: Response | None = None
@@ -40,11 +44,12 @@ class Taken:
     work: ReplyWork | None = None
     conditions: Pairs = ()
     waits_for: str = ""
+    hold: Hold | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether the request is just forwarded."""
-        return self.response is None and self.work is None and not self.delay_s
+        return self.response is None and self.work is None and not self.delay_s and self.hold is None
 
 
 _FORWARD = Taken()
@@ -58,6 +63,7 @@ class Intake:
         self.verdicts = dict.fromkeys(Verdict, 0)  # how often the cache said so, since the start
         self.delayed_count = self.refused_count = 0  # by rate limits
         self.limits = RateLimits()
+        self.connections = ConnectionLimits()
         self.store = _new_store(PLAIN_FILE)
         self._finder: ClientFinder | None = None  # None: nobody's word counts
 
@@ -68,6 +74,7 @@ class Intake:
         features = self._whole = config.features
         self._finder = ClientFinder(features.hops) if features.hops.networks else None
         self.limits.apply(features.rate_zones)
+        self.connections.apply(features.conn_zones)
         self.store = _new_store(features)
 
     def expects_proxy_header(self, peer_ip: str) -> bool:
@@ -89,7 +96,14 @@ class Intake:
                 return Taken(failure_response(request, RATE_LIMITED, "proxy", features.pages, admission.retry_after_s))
             delay_s = admission.delay_s
             self.delayed_count += delay_s > 0
-        return self.look_up(request, features, self.store, now, delay_s)
+        taken = self.look_up(request, features, self.store, now, delay_s)
+        if features.conn_limits and taken.response is None:  # what is at hand holds nobody up
+            return replace(taken, hold=self.connections.hold(features.conn_keys(RequestFacts(request, ""))))
+        return taken
+
+    def crowded(self, request: Request, features: Features) -> Response:
+        """The reply to a request that found no place."""
+        return failure_response(request, CROWDED, "proxy", features.pages)
 
     def look_up(
         self, request: Request, features: Features, store: CacheStore, now: Moment, delay_s: float = 0.0

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from time import monotonic, time
 
+from services.proxy.attempt import Stage
 from services.proxy.cache_rules import Received
 from services.proxy.destination import Destination
 from services.proxy.forward import Forwarder, Forwarding
@@ -38,7 +39,7 @@ def now() -> Moment:
 class ShapedForwarding(Forwarding):
     """A request for which `intake` has more to say than to forward it."""
 
-    __slots__ = ("_intake", "_place", "_store", "_taken", "_timer", "_waits_for")
+    __slots__ = ("_hold", "_intake", "_place", "_store", "_taken", "_timer", "_waits_for")
 
     def __init__(
         self, forwarder: Forwarder, request: Request, destination: Destination, target: str, intake: Intake,
@@ -49,6 +50,7 @@ class ShapedForwarding(Forwarding):
         self._intake = intake
         self._store = intake.store  # that of the configuration by which the request came, whatever is reloaded
         self._taken = taken
+        self._hold = taken.hold  # its places in the zones of `limit_conn`
         self._timer: asyncio.TimerHandle | None = None
         self._waits_for = ""  # the key of the fetch that another is at
 
@@ -67,6 +69,10 @@ class ShapedForwarding(Forwarding):
         self._timer = None
         if self._taken.response is not None:
             self._answer(self._taken.response)
+            return
+        if self._hold is not None and not self._hold.take():
+            self._taken = replace(self._taken, work=None)  # it leads nobody
+            self._answer(self._intake.crowded(self.request, self._place.features))
             return
         key = self._taken.waits_for
         if key and not self._store.fetches.join(key, self._on_fetched, monotonic()):
@@ -113,6 +119,7 @@ class ShapedForwarding(Forwarding):
             self._settle()
         self._stop_waiting()
         super().abandon()
+        self._leave()
 
     # --- the reply ---------------------------------------------------------------------------------------------
 
@@ -156,10 +163,40 @@ class ShapedForwarding(Forwarding):
         self._settle()
         self._place.features.reply_fields.decorate(self.request, response)
         super()._answer(response)
+        if self.stage is not Stage.TUNNELLING:
+            self._leave()
 
     def _crash(self) -> None:
         super()._crash()
         self._settle()
+        if self.is_over:
+            self._leave()
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def send_whole(self, body: bytes, *, is_clean: bool) -> None:
+        """See Answering."""
+        super().send_whole(body, is_clean=is_clean)
+        self._leave()
+
+    def end_reply(self, sent_bytes: int, *, reuse: bool) -> None:
+        """See Answering."""
+        super().end_reply(sent_bytes, reuse=reuse)
+        self._leave()
+
+    def _cut(self, detail: str, sent_bytes: int = 0) -> None:
+        super()._cut(detail, sent_bytes)
+        self._leave()
+
+    def on_tunnel_ended(self) -> None:
+        """See TunnelOwner."""
+        super().on_tunnel_ended()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Its places are free for another of its client's. Harmless when it has none."""
+        if self._hold is not None:
+            self._hold.release()
 
     def _settle(self) -> None:
         """Nobody waits for this one's fetch any more. Harmless when it came to its end."""

@@ -135,6 +135,11 @@ class Template:
         """Whether nothing was written, by which nginx means: do not send the field."""
         return not self.parts
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is the same for every request."""
+        return all(isinstance(part, str) for part in self.parts)
+
     def render(self, facts: RequestFacts) -> str:
         """The text with each variable's value in its place."""
         parts = self.parts
