@@ -56,7 +56,7 @@ class CacheWork:
         self._planned = replies.plan(query, reply, self._settings)
         if self._planned is None:
             is_answer = reply.status < 500 and reply.status != 304
-            if is_answer and query.method == "GET" and self.decision.stored is not None:
+            if is_answer and query.method == "GET" and self.decision.stored is not None and query.may_be_kept:
                 replies.forget(query)  # what is stored is not so any more
             self._settle(now, is_stored=False, may_be_stored=not is_answer)
         return None

@@ -22,8 +22,10 @@ from services.proxy.config_arguments import (
 )
 from services.proxy.config_feature_words import (
     read_add_header,
+    read_cache_key,
     read_cache_size,
     read_cache_valid,
+    read_conditions,
     read_cookie_domain,
     read_cookie_path,
     read_error_page,
@@ -235,6 +237,13 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     "proxy_cache_stale_if_error": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "none", feature="cache_stale_if_error_s"),
     "proxy_cache_lock": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="cache_lock"),
     "proxy_cache_client_control": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "on", feature="cache_honours_client"),
+    "proxy_cache_key": DirectiveSpec(_ANYWHERE, 1, 1, read_cache_key, "the URL", feature="cache_key"),
+    "proxy_cache_bypass": DirectiveSpec(
+        _ANYWHERE, 1, None, read_conditions, "none", is_repeatable=True, feature="cache_bypass"
+    ),
+    "proxy_no_cache": DirectiveSpec(
+        _ANYWHERE, 1, None, read_conditions, "none", is_repeatable=True, feature="cache_unkept"
+    ),
     # --- rewriting ---------------------------------------------------------------------------------------------
     "rewrite": DirectiveSpec(_SERVED, 2, 3, read_rewrite, is_repeatable=True),
     "proxy_redirect": DirectiveSpec(_ANYWHERE, 1, 2, read_redirect, "default", is_repeatable=True, feature="redirects"),

@@ -170,6 +170,22 @@ def read_cache_valid(words: Sequence[Word]) -> ValidWord:
     return ValidWord(statuses or VALID_STATUSES, parse_time_s(words[-1]))
 
 
+def read_cache_key(words: Sequence[Word]) -> Template:
+    """`proxy_cache_key TEXT;`"""
+    key = read_template(words[0])
+    if key.is_constant:
+        refuse(words[0], "a key with a variable, such as $request_uri")
+    return key
+
+
+def read_conditions(words: Sequence[Word]) -> tuple[Template, ...]:
+    """`WORD TEXT…;`, each a condition on the request."""
+    for word in words:
+        if read_template(word).is_constant:
+            refuse(word, "something of the request, such as $cookie_nocache or $http_authorization")
+    return tuple(read_template(word) for word in words)
+
+
 # --- rewriting -----------------------------------------------------------------------------------------------
 
 

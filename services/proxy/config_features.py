@@ -4,19 +4,22 @@ Owns what takes more than one word: zones that must be there, files that must be
 ever. One word is `config_feature_words`'.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from services.proxy.cache_choice import CacheChoice
 from services.proxy.cache_rules import CacheSettings
 from services.proxy.config_arguments import did_you_mean
-from services.proxy.config_directives import DIRECTIVES
+from services.proxy.config_directives import DIRECTIVES, Context
 from services.proxy.config_findings import Findings
 from services.proxy.config_scope import Entry, Scope
 from services.proxy.connection_limits import ConnZoneConfig
 from services.proxy.error_pages import ErrorPage, ErrorPages, load_error_page
 from services.proxy.features import (
     ADDRESS_KEYS,
+    PLAIN_CHOICE,
     Features,
     FeatureWords,
     Limit,
@@ -35,6 +38,13 @@ from services.proxy.reply_fields import SINGLE_FIELDS, ReplyFields
 from services.proxy.reply_gzip import GzipSettings
 from services.proxy.reply_rewriting import DefaultRedirect, ReplyRules
 
+# What means something only beside `proxy_cache on`.
+_CACHE_WORDS = frozenset(
+    name
+    for name, spec in DIRECTIVES.items()
+    if name.startswith(("proxy_cache_", "proxy_no_cache")) and Context.LOCATION in spec.contexts
+)
+_PATH_VARIABLES = ("$request_uri", "$uri", "${request_uri}", "${uri}")
 FEATURE_WORDS = {name: spec for name, spec in DIRECTIVES.items() if spec.feature}
 
 
@@ -136,6 +146,7 @@ class FeatureReader:
             limits=tuple(self._limits(words.limits, self._rates, "limit_req")),
             conn_limits=tuple(self._limits(words.conn_limits, self._conns, "limit_conn")),
             cache=self._cache(words),
+            cache_choice=_cache_choice(words, pool),
             collapses=words.is_cached and words.cache_lock,
             reply_rules=ReplyRules(
                 tuple(rule for rule in redirects if not isinstance(rule, RedirectWord)),
@@ -174,6 +185,18 @@ class FeatureReader:
         valid_s = {status: word.time_s for word in words.cache_valid for status in word.statuses}
         return CacheSettings(valid_s, words.cache_stale_if_error_s, words.cache_honours_client)
 
+    def look_at_cache(self, scope: Scope, words: Iterable[FeatureWords]) -> None:
+        """Called for every host and location once, with its words and those of the locations inside."""
+        is_cached = any(each.is_cached for each in words)
+        for name, entries in scope.items():
+            if not is_cached and name in _CACHE_WORDS:
+                self._findings.warn(entries[0].position, f"without proxy_cache on {name} changes nothing")
+        for entry in scope.get("proxy_cache_key", []):
+            if is_cached and not any(part in entry.value.source for part in _PATH_VARIABLES):
+                word = entry.directive.arguments[0]
+                message = "the path is not in this key: what one path says answers for all others ($request_uri, $uri)"
+                self._findings.warn(word.position, message)
+
     def _load_pages(self, words: Sequence[PageWord]) -> ErrorPages:
         """A file is read once, however many locations inherit it."""
         pages: dict[int, ErrorPage] = {}
@@ -189,3 +212,9 @@ class FeatureReader:
             if page is not None:
                 pages.update(dict.fromkeys(word.statuses, page))
         return ErrorPages(pages)
+
+
+def _cache_choice(words: FeatureWords, pool: str) -> CacheChoice:
+    if not (words.is_cached and (words.cache_key or words.cache_bypass or words.cache_unkept)):
+        return PLAIN_CHOICE
+    return CacheChoice(words.cache_key, pool, tuple(chain(*words.cache_bypass)), tuple(chain(*words.cache_unkept)))

@@ -51,6 +51,7 @@ class SiteReader:
         place = names[0] if names else ""
         default = self._read_target(scope, place + "/", {})
         locations = self._read_locations(scope, settings, place, default)
+        self._features.look_at_cache(scope, [settings.features, *(each.settings.features for each in locations)])
         line = directive.name.position.line
         if default and not any(location.prefix == "/" and not location.is_exact for location in locations):
             locations.append(self._location("/", default, settings, line))
@@ -97,6 +98,7 @@ class SiteReader:
             own = inherit(outer, inner)
             self._features.warn_of_risks(inner)
             self._features.look_at_fields(inner, outer.features, own.features)
+            self._features.look_at_cache(inner, [own.features])
             target = self._read_target(inner, f"{place}{'=' if is_exact else ''}{prefix}", scope)
             if target is None and not _has_target(inner):
                 target = default

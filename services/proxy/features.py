@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from services.proxy.cache_choice import CacheChoice
 from services.proxy.cache_rules import CacheSettings
 from services.proxy.config_syntax import Word
 from services.proxy.connection_limits import ConnLimitConfig, ConnZoneConfig
@@ -25,6 +26,7 @@ from shared.httpcore.compression import LEVEL, MIN_BYTES
 if TYPE_CHECKING:
     from services.proxy.path_rewriting import PathRule
 
+PLAIN_CHOICE = CacheChoice()
 _NO_RULES, _NO_FIELDS, _NO_GZIP, _NO_HOPS = ReplyRules(), ReplyFields(), GzipSettings(), TrustedHops()
 ADDRESS_KEYS = ("$remote_addr", "$binary_remote_addr")  # the second is nginx's word for the same key
 
@@ -82,6 +84,9 @@ class FeatureWords:
     cache_stale_if_error_s: float = 0.0
     cache_lock: bool = False
     cache_honours_client: bool = True
+    cache_key: Template | None = None
+    cache_bypass: tuple[tuple[Template, ...], ...] = ()  # line by line
+    cache_unkept: tuple[tuple[Template, ...], ...] = ()
     redirects: tuple[RedirectWord | TextRule, ...] = (RedirectWord.DEFAULT,)
     cookie_paths: tuple[TextRule, ...] = ()
     cookie_domains: tuple[TextRule, ...] = ()
@@ -121,6 +126,7 @@ class Features:
     limits: tuple[LimitRule[RateLimitConfig], ...] = ()
     conn_limits: tuple[LimitRule[ConnLimitConfig], ...] = ()
     cache: CacheSettings | None = None
+    cache_choice: CacheChoice = PLAIN_CHOICE
     collapses: bool = False
     reply_rules: ReplyRules = _NO_RULES
     reply_fields: ReplyFields = _NO_FIELDS

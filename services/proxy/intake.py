@@ -12,11 +12,11 @@ from services.proxy.cache_work import CacheStore, CacheWork
 from services.proxy.config_values import ProxyConfig
 from services.proxy.connection_limits import ConnectionLimits, Hold
 from services.proxy.failures import failure_response
-from services.proxy.features import PLAIN_FILE, Features, WholeFileFeatures
+from services.proxy.features import PLAIN_CHOICE, PLAIN_FILE, Features, WholeFileFeatures
 from services.proxy.forwarding_fields import ClientFinder, client_view, port_of, remember_view
 from services.proxy.moments import Moment
 from services.proxy.rate_limits import RateLimits
-from services.proxy.reply_cache import CacheQuery, Decision, ReplyCache, Verdict
+from services.proxy.reply_cache import BYPASSED, CacheQuery, Decision, ReplyCache, Verdict
 from services.proxy.reply_work import ReplyWork
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import wants_tunnel
@@ -112,8 +112,7 @@ class Intake:
         if features.cache is None or wants_tunnel(request):
             work = ReplyWork(request, features) if features.concerns_replies else None
             return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
-        query = query_of(request)
-        decision = store.replies.look_up(query, features.cache, now.unix_s)
+        query, decision = self._decide(request, features, store, now)
         self.verdicts[decision.verdict] += 1
         if decision.verdict is Verdict.REFUSE:
             return Taken(failure_response(request, ONLY_IF_CACHED, "proxy", features.pages))
@@ -122,6 +121,22 @@ class Intake:
         if decision.verdict is Verdict.HIT:
             return Taken(work.answer_from_cache(now), delay_s)
         return Taken(None, delay_s, work, decision.conditions, query.key if leads else "")
+
+    def _decide(
+        self, request: Request, features: Features, store: CacheStore, now: Moment
+    ) -> tuple[CacheQuery, Decision]:
+        query, choice = query_of(request), features.cache_choice
+        assert features.cache is not None
+        if choice is PLAIN_CHOICE:
+            return query, store.replies.look_up(query, features.cache, now.unix_s)
+        facts = RequestFacts(request, "")
+        query = replace(query, own_key=choice.key_for(facts), may_be_kept=choice.keeps(facts))
+        if choice.bypasses(facts):
+            return query, BYPASSED
+        decision = store.replies.look_up(query, features.cache, now.unix_s)
+        if decision.conditions and not query.may_be_kept:  # what comes is its own, and whole
+            decision = replace(decision, conditions=())
+        return query, decision
 
 
 def _new_store(whole: WholeFileFeatures) -> CacheStore:
@@ -132,7 +147,7 @@ def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
     """Whether another's fetch may serve this request, and this one's others: what comes will mostly be stored. A 304 to
     the client's own condition is not, and neither is what one gets who proves who he is.
     """
-    if query.method != "GET" or query.traits.no_store or query.traits.has_authorization:
+    if query.method != "GET" or query.traits.no_store or query.traits.has_authorization or not query.may_be_kept:
         return False
     has_condition = "if-none-match" in query.headers or "if-modified-since" in query.headers
     return bool(decision.conditions) or (decision.verdict in (Verdict.MISS, Verdict.STALE) and not has_condition)

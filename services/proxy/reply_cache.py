@@ -40,7 +40,8 @@ class CacheQuery:
     """A request as the cache sees it. `site` is what the client asked for, `https://host:port`.
 
     `place` is whatever else the reply may depend on without `Vary` saying so: the Host that a trusted hop sent and the
-    port that it spoke of, when they are not those of `site`.
+    port that it spoke of, when they are not those of `site`. `own_key` is what an operator has instead of all that, ""
+    for nothing. Not `may_be_kept`: what comes is for this request alone, and says nothing about what is stored.
     """
 
     method: str
@@ -50,11 +51,13 @@ class CacheQuery:
     traits: RequestTraits
     has_body: bool = False
     place: str = ""
+    own_key: str = ""
+    may_be_kept: bool = True
 
     @property
     def key(self) -> str:
         """§2: the target URI; HEAD is answered from what GET left."""
-        return self.key_of(self.target)
+        return self.own_key or self.key_of(self.target)
 
     def key_of(self, target: str) -> str:
         """The key of another target of the same site."""
@@ -80,7 +83,7 @@ class Decision:
     conditions: Pairs = ()
 
 
-_BYPASS, _MISS, _REFUSE = Decision(Verdict.BYPASS), Decision(Verdict.MISS), Decision(Verdict.REFUSE)
+BYPASSED, _MISS, _REFUSE = Decision(Verdict.BYPASS), Decision(Verdict.MISS), Decision(Verdict.REFUSE)
 
 
 class ReplyCache:
@@ -98,7 +101,7 @@ class ReplyCache:
     def look_up(self, query: CacheQuery, settings: CacheSettings, now: float) -> Decision:
         """What to do with the request."""
         if query.method not in ("GET", "HEAD") or query.has_body or query.traits.is_origin_only:
-            return _BYPASS
+            return BYPASSED
         is_hit_wanted = settings.honours_client and query.traits.only_if_cached
         stored = self._find(query.key, query.headers)
         if stored is None:
@@ -122,6 +125,8 @@ class ReplyCache:
     def plan(self, query: CacheQuery, reply: Received, settings: CacheSettings) -> StoredReply | None:
         """The reply to collect the body for, to be given to `keep`; None when it must not or can't be stored."""
         if query.has_body:  # the body is in no key: what it made the upstream say is nobody else's
+            return None
+        if not query.may_be_kept:
             return None
         stored = storable(query.method, query.headers, query.traits, reply, settings)
         length = reply.headers.get("content-length") or ""
@@ -168,7 +173,7 @@ class ReplyCache:
         """§4.4: what a write has made untrue is forgotten, whoever did it; how many replies."""
         count = 0
         for target in invalidated_targets(query.method, query.site, query.target, reply):
-            key = query.key_of(target)
+            key = query.key if target == query.target else query.key_of(target)
             count += self._discard(key, list(self._variants.get(key, ())))
         return count
 

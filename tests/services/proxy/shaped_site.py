@@ -52,7 +52,7 @@ def shaped_site(folder: Path, conf: str = CONF) -> Iterator[Site]:
     (folder / "sorry.html").write_text(SORRY)
     upstream = Upstream(name="u1")
     path = folder / "proxy.conf"
-    path.write_text(conf.format(address=upstream.address))
+    path.write_text(conf.format(address=upstream.address, port=upstream.port))
     proxy = Service("services.proxy", ("--config", str(path)), service_environment(), folder / "log")
     proxy.wait_healthy()
     yield Site(proxy, upstream)
