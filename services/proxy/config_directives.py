@@ -44,6 +44,7 @@ from services.proxy.config_feature_words import (
     read_send_proxy_protocol,
     read_switch,
     read_tracing,
+    read_use_stale,
 )
 from services.proxy.config_pool_words import (
     read_ejection,
@@ -236,6 +237,8 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     ),
     "proxy_cache_stale_if_error": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "none", feature="cache_stale_if_error_s"),
     "proxy_cache_lock": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="cache_lock"),
+    "proxy_cache_use_stale": DirectiveSpec(_ANYWHERE, 1, None, read_use_stale, "off", feature="cache_use_stale_s"),
+    "proxy_cache_background_update": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="cache_background"),
     "proxy_cache_client_control": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "on", feature="cache_honours_client"),
     "proxy_cache_key": DirectiveSpec(_ANYWHERE, 1, 1, read_cache_key, "the URL", feature="cache_key"),
     "proxy_cache_bypass": DirectiveSpec(

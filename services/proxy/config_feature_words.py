@@ -44,6 +44,13 @@ from services.proxy.trusted_hops import Network, RealIpField
 
 # nginx's values for proxy_cache_valid without a status.
 VALID_STATUSES = (200, 301, 302)
+# How long a reply that is stale is used while it is fetched anew, when nothing is said. In nginx what nobody asked for
+# in that time is gone (`inactive`).
+UPDATING_S = 600.0
+# What else nginx has for proxy_cache_use_stale.
+_FAILURES = frozenset(
+    {"error", "timeout", "invalid_header"} | {f"http_{status}" for status in (403, 404, 429, 500, 502, 503, 504)}
+)
 _RATE = re.compile(r"([0-9]{1,6})r/([sm])", re.ASCII)
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+", re.ASCII)
 
@@ -168,6 +175,21 @@ def read_cache_valid(words: Sequence[Word]) -> ValidWord:
     """`proxy_cache_valid [STATUS…] TIME;`"""
     statuses = tuple(parse_count(word, 200, 599) for word in words[:-1])
     return ValidWord(statuses or VALID_STATUSES, parse_time_s(words[-1]))
+
+
+def read_use_stale(words: Sequence[Word]) -> float:
+    """`proxy_cache_use_stale updating[=TIME];` or `off;`: how long past its freshness, in seconds."""
+    for word in words:
+        if word.text in _FAILURES:
+            message = "a stale reply stands in for failures by proxy_cache_stale_if_error TIME, which says how long"
+            raise ArgumentError(word.position, f'got "{word.text}", expected updating, updating=TIME or off: {message}')
+    if len(words) > 1:
+        refuse(words[1], "nothing more")
+    word = words[0]
+    name, sign, time = word.text.partition("=")
+    if sign and name == "updating":
+        return parse_time_s(Word(time, word.position, word.end))
+    return {"updating": UPDATING_S, "off": 0.0}[one_of(word, ("updating", "off"))]
 
 
 def read_cache_key(words: Sequence[Word]) -> Template:

@@ -148,6 +148,7 @@ class FeatureReader:
             cache=self._cache(words),
             cache_choice=_cache_choice(words, pool),
             collapses=words.is_cached and words.cache_lock,
+            refreshes=words.is_cached and words.cache_background,
             reply_rules=ReplyRules(
                 tuple(rule for rule in redirects if not isinstance(rule, RedirectWord)),
                 words.cookie_paths,
@@ -183,7 +184,7 @@ class FeatureReader:
         if not words.is_cached:
             return None
         valid_s = {status: word.time_s for word in words.cache_valid for status in word.statuses}
-        return CacheSettings(valid_s, words.cache_stale_if_error_s, words.cache_honours_client)
+        return CacheSettings(valid_s, words.cache_stale_if_error_s, words.cache_honours_client, words.cache_use_stale_s)
 
     def look_at_cache(self, scope: Scope, words: Iterable[FeatureWords]) -> None:
         """Called for every host and location once, with its words and those of the locations inside."""

@@ -176,6 +176,7 @@ def describe_cache(intake: Intake) -> dict[str, Any]:
         "replies": len(replies),
         "bytes": replies.size,
         "max_bytes": replies.max_bytes,
+        "refreshing": intake.store.refreshing,
         "verdicts": {verdict.value: count for verdict, count in intake.verdicts.items()},
     }
 

@@ -83,6 +83,8 @@ class FeatureWords:
     cache_valid: tuple[ValidWord, ...] = ()
     cache_stale_if_error_s: float = 0.0
     cache_lock: bool = False
+    cache_use_stale_s: float = 0.0
+    cache_background: bool = False
     cache_honours_client: bool = True
     cache_key: Template | None = None
     cache_bypass: tuple[tuple[Template, ...], ...] = ()  # line by line
@@ -118,7 +120,8 @@ class LimitRule(Generic[Limit]):
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What one location does. `cache` None: nothing is stored; `collapses`: who miss together ask once.
+    """What one location does. `cache` None: nothing is stored; `collapses`: who miss together ask once;
+    `refreshes`: who is answered with a stale reply need not wait for the new one.
 
     `rewrites` are the location's own; those of its host come before the location is chosen.
     """
@@ -128,6 +131,7 @@ class Features:
     cache: CacheSettings | None = None
     cache_choice: CacheChoice = PLAIN_CHOICE
     collapses: bool = False
+    refreshes: bool = False
     reply_rules: ReplyRules = _NO_RULES
     reply_fields: ReplyFields = _NO_FIELDS
     rewrites: "tuple[PathRule, ...]" = ()

@@ -15,10 +15,12 @@ from services.proxy.forward import Forwarder, Forwarding
 from services.proxy.gateway import Gateway, Place
 from services.proxy.intake import Intake
 from services.proxy.mesh import Mesh
+from services.proxy.moments import now
+from services.proxy.refreshing import begin_refresh
 from services.proxy.revocation import Oversight, Revocation
 from services.proxy.rewritten_routes import Redirect
 from services.proxy.routing import BadPathError, NoRoute, SlashRedirect, upstream_target
-from services.proxy.shaping import ShapedForwarding, now
+from services.proxy.shaping import ShapedForwarding
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import RouteOptions, Router
@@ -83,6 +85,8 @@ class SiteHandler:
         taken = self._intake.take(request, features, now())
         if taken.response is not None and not taken.delay_s:
             features.reply_fields.decorate(request, taken.response)
+            if taken.refresh is not None:
+                begin_refresh(self._forwarder, request, place.destination, target, taken.refresh)
             return taken.response
         if taken.is_plain:
             return Forwarding(self._forwarder, request, place.destination, target)

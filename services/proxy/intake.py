@@ -7,7 +7,7 @@ the reply is `reply_work`'s. `Features.concerns_requests` says whether a locatio
 
 from dataclasses import dataclass, replace
 
-from services.proxy.cache_rules import Pairs, read_traits
+from services.proxy.cache_rules import Pairs, may_use_while_updating, read_traits
 from services.proxy.cache_work import CacheStore, CacheWork
 from services.proxy.config_values import ProxyConfig
 from services.proxy.connection_limits import ConnectionLimits, Hold
@@ -37,6 +37,7 @@ class Taken:
     wait and then that the reply is there asks `look_up` again; who is told to go on uses this value.
 
     `hold`: the places to be taken before it is forwarded and given back when it is over; who gets none is `crowded`.
+    `refresh`: the `response` is stale, and this is to fetch it anew while nobody waits.
     """
 
     response: Response | None = None
@@ -45,11 +46,22 @@ class Taken:
     conditions: Pairs = ()
     waits_for: str = ""
     hold: Hold | None = None
+    refresh: "Refresh | None" = None
 
     @property
     def is_plain(self) -> bool:
         """Whether the request is just forwarded."""
         return self.response is None and self.work is None and not self.delay_s and self.hold is None
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A fetch for the cache alone, by the request of a client who has a stale reply. `features` are what of the place's
+    a reply goes through before it is kept.
+    """
+
+    work: CacheWork
+    features: Features
 
 
 _FORWARD = Taken()
@@ -113,14 +125,29 @@ class Intake:
             work = ReplyWork(request, features) if features.concerns_replies else None
             return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
         query, decision = self._decide(request, features, store, now)
+        stale = decision.stored if decision.verdict is Verdict.STALE else None
+        may_be_stale = stale is not None and may_use_while_updating(stale, query.traits, features.cache, now.unix_s)
+        refresh = None
+        if may_be_stale:
+            refresh = self._refresh(features, store, query, decision)
+            if refresh is not None or store.fetches.is_under_way(query.key):
+                decision = Decision(Verdict.UPDATING, stale)
         self.verdicts[decision.verdict] += 1
         if decision.verdict is Verdict.REFUSE:
             return Taken(failure_response(request, ONLY_IF_CACHED, "proxy", features.pages))
-        leads = features.collapses and _may_be_shared(decision, query)
+        leads = (features.collapses or may_be_stale) and _may_be_shared(decision, query)
         work = ReplyWork(request, features, CacheWork(store, query, decision, features.cache, leads=leads))
-        if decision.verdict is Verdict.HIT:
-            return Taken(work.answer_from_cache(now), delay_s)
+        if decision.verdict in (Verdict.HIT, Verdict.UPDATING):
+            return Taken(work.answer_from_cache(now), delay_s, refresh=refresh)
         return Taken(None, delay_s, work, decision.conditions, query.key if leads else "")
+
+    def _refresh(self, features: Features, store: CacheStore, query: CacheQuery, decision: Decision) -> Refresh | None:
+        """The fetch by which a stale reply becomes fresh without its client's waiting; None: that is not to be."""
+        assert features.cache is not None
+        if not (features.refreshes and store.may_refresh and _is_for_all(query)):
+            return None
+        work = CacheWork(store, query, decision, features.cache)
+        return Refresh(work, Features(cache=features.cache, reply_rules=features.reply_rules))
 
     def _decide(
         self, request: Request, features: Features, store: CacheStore, now: Moment
@@ -147,10 +174,16 @@ def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
     """Whether another's fetch may serve this request, and this one's others: what comes will mostly be stored. A 304 to
     the client's own condition is not, and neither is what one gets who proves who he is.
     """
-    if query.method != "GET" or query.traits.no_store or query.traits.has_authorization or not query.may_be_kept:
+    if not _is_for_all(query):
         return False
     has_condition = "if-none-match" in query.headers or "if-modified-since" in query.headers
     return bool(decision.conditions) or (decision.verdict in (Verdict.MISS, Verdict.STALE) and not has_condition)
+
+
+def _is_for_all(query: CacheQuery) -> bool:
+    """Whether what comes may mostly be kept, as far as the request says."""
+    traits = query.traits
+    return query.method == "GET" and query.may_be_kept and not traits.no_store and not traits.has_authorization
 
 
 def query_of(request: Request) -> CacheQuery:

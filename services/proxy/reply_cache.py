@@ -4,6 +4,7 @@ The rules are `cache_rules`'; here is what is remembered. Whoever forwards asks 
 and says what came: `keep`, `refresh`, `invalidate`. `collapsing` makes many who miss together ask once.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -65,11 +66,12 @@ class CacheQuery:
 
 
 class Verdict(Enum):
-    """What becomes of a request; the values are those of Cache-Status (RFC 9211 §2.2), `hit` apart."""
+    """What becomes of a request; the values are those of Cache-Status (RFC 9211 §2.2), but for the hits."""
 
     HIT = "hit"  # answer with `stored`
     MISS = "miss"  # forward, and keep the reply
     STALE = "stale"  # forward with `conditions`; after a 304 answer with `stored`
+    UPDATING = "updating"  # answer with `stored`, which is stale: another request fetches it anew
     BYPASS = "bypass"  # forward as if there were no cache
     REFUSE = "only-if-cached"  # 504, as the client wished (RFC 9111 §5.2.1.7)
 
@@ -249,8 +251,9 @@ def cache_status(decision: Decision, now: float, *, is_stored: bool = False, ups
     """The Cache-Status field (RFC 9211) for a reply: how the cache came to it."""
     name = "weaprous"
     stored = decision.stored
-    if decision.verdict is Verdict.HIT and stored is not None:
-        return f"{name}; hit; ttl={int(stored.freshness_s(now))}"
+    if decision.verdict in (Verdict.HIT, Verdict.UPDATING) and stored is not None:
+        hit = f"{name}; hit; ttl={math.floor(stored.freshness_s(now))}"
+        return hit if decision.verdict is Verdict.HIT else f"{hit}; detail=updating"
     reason = {Verdict.STALE: "stale", Verdict.BYPASS: "bypass"}.get(decision.verdict, "uri-miss")
     parts = [name, f"fwd={reason}"]
     if upstream_status is not None:

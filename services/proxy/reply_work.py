@@ -14,6 +14,7 @@ from services.proxy.moments import Moment
 from services.proxy.reply_cache import answer_from, cache_status
 from services.proxy.reply_fields import joined
 from services.proxy.reply_gzip import Coding, GzipStream, ReplyFacts, choose_coding, coded_pairs, gzip_pieces
+from services.proxy.reply_heads import ReplyHead
 from services.proxy.reply_rewriting import rewrite_reply_fields
 from services.proxy.templates import RequestFacts
 from shared.httpcore.compression import MAX_WHOLE_BYTES
@@ -37,6 +38,12 @@ class Shaped:
     pairs: Pairs
     is_coded: bool = False
     needs_body: bool = False
+
+
+def received_of(head: ReplyHead, began_at: float, now: Moment) -> Received:
+    """The head that has come, of a request that was begun at this steady time."""
+    asked_at = now.unix_s - (now.steady_s - began_at)
+    return Received(head.status, Headers.parse(head.field_lines), asked_at, now.unix_s)
 
 
 class ReplyWork:

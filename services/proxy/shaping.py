@@ -7,17 +7,18 @@ Everything else is `forward`'s; places without such words never get here, and pa
 import asyncio
 from dataclasses import replace
 from functools import partial
-from time import monotonic, time
+from time import monotonic
 
 from services.proxy.attempt import Stage
-from services.proxy.cache_rules import Received
+from services.proxy.cache_rules import CONDITIONS
 from services.proxy.destination import Destination
 from services.proxy.forward import Forwarder, Forwarding
 from services.proxy.intake import Intake, Taken
-from services.proxy.moments import Moment
+from services.proxy.moments import now
+from services.proxy.refreshing import begin_refresh
 from services.proxy.relay import Passing
 from services.proxy.reply_heads import ReplyHead
-from services.proxy.reply_work import ReplyWork
+from services.proxy.reply_work import ReplyWork, received_of
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import without_fields
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
@@ -28,12 +29,6 @@ from shared.httpcore.serializing import BODILESS
 
 # How long a request waits for another's fetch before it asks by itself: nginx's `proxy_cache_lock_timeout`.
 PATIENCE_S = 5.0
-_CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
-
-
-def now() -> Moment:
-    """Now, by both clocks."""
-    return Moment(monotonic(), time())
 
 
 class ShapedForwarding(Forwarding):
@@ -68,7 +63,7 @@ class ShapedForwarding(Forwarding):
     def _start(self) -> None:
         self._timer = None
         if self._taken.response is not None:
-            self._answer(self._taken.response)
+            self._answer_at_hand(self._taken.response)
             return
         if self._hold is not None and not self._hold.take():
             self._taken = replace(self._taken, work=None)  # it leads nobody
@@ -80,6 +75,11 @@ class ShapedForwarding(Forwarding):
             self._timer = self.client.loop.call_later(PATIENCE_S, self.guard, self._lose_patience)
             return
         self._try_one()
+
+    def _answer_at_hand(self, response: Response) -> None:
+        if (refresh := self._taken.refresh) is not None:
+            begin_refresh(self._forwarder, self.request, self._place, self._target, refresh)
+        self._answer(response)
 
     def _on_fetched(self, is_stored: bool) -> None:
         """See `collapsing`: it calls from within another's exchange, so this one goes on a little later."""
@@ -95,7 +95,7 @@ class ShapedForwarding(Forwarding):
             features = self._destination.features
             taken = self._taken = self._intake.look_up(self.request, features, self._store, now())
             if taken.response is not None:
-                self._answer(taken.response)
+                self._answer_at_hand(taken.response)
                 return
             self._destination = _with_conditions(self._place, taken)
         self._try_one()
@@ -133,9 +133,7 @@ class ShapedForwarding(Forwarding):
             super()._pass_reply(self._reply, data)
             return
         moment = now()
-        asked_at = moment.unix_s - (moment.steady_s - self.began_at)
-        received = Received(head.status, Headers.parse(head.field_lines), asked_at, moment.unix_s)
-        shaped = work.on_head(received, self.upstream.name, moment)
+        shaped = work.on_head(received_of(head, self.began_at, moment), self.upstream.name, moment)
         is_bodiless = self.request.method == "HEAD" or head.status in BODILESS
         if shaped.response is not None:
             self._free(reuse=is_bodiless and head.keep_alive and len(data) == head.size)
@@ -231,5 +229,5 @@ def _with_conditions(destination: Destination, taken: Taken) -> Destination:
     """The same place, asked with the cache's conditions in place of the client's (RFC 9111 §4.3.1)."""
     if not taken.conditions:
         return destination
-    headers = without_fields(destination.headers, _CONDITIONS)
+    headers = without_fields(destination.headers, CONDITIONS)
     return replace(destination, headers=headers, extra_fields=(*destination.extra_fields, *taken.conditions))
