@@ -34,7 +34,7 @@ from services.proxy.features import (
 from services.proxy.path_rewriting import PathRule
 from services.proxy.patterns import TextRule, is_risky
 from services.proxy.rate_limits import RateZoneConfig
-from services.proxy.reply_fields import SINGLE_FIELDS, ReplyFields
+from services.proxy.reply_fields import SINGLE_FIELDS, make_reply_fields
 from services.proxy.reply_gzip import GzipSettings
 from services.proxy.reply_rewriting import DefaultRedirect, ReplyRules
 
@@ -154,7 +154,7 @@ class FeatureReader:
                 words.cookie_paths,
                 words.cookie_domains,
             ),
-            reply_fields=ReplyFields(
+            reply_fields=make_reply_fields(
                 words.added_fields, frozenset(words.hidden_fields) - frozenset(words.passed_fields)
             ),
             gzip=GzipSettings(words.gzip, words.gzip_types, words.gzip_min_bytes, words.gzip_level, words.gzip_private),

@@ -150,6 +150,13 @@ class Features:
         """Whether each reply is to be looked at; redirects and cookies are named by `reply_rules.touched`."""
         return self.cache is not None or self.gzip.is_on or self.intercepts_errors or bool(self.reply_fields)
 
+    @property
+    def only_decorates(self) -> bool:
+        """Whether replies just get other fields, and nothing else is to be done that takes the way through `intake`."""
+        return bool(self.reply_fields) and not (
+            self.limits or self.conn_limits or self.cache is not None or self.gzip.is_on or self.intercepts_errors
+        )
+
     def limit_keys(self, facts: RequestFacts) -> list[tuple[RateLimitConfig, str]]:
         """The limits with this request's keys, for `RateLimits.admit`."""
         return [(rule.limit, rule.key_for(facts)) for rule in self.limits]

@@ -9,6 +9,7 @@ from functools import partial
 
 from services.proxy.access import Access, Visitor
 from services.proxy.answers import own_answer
+from services.proxy.decorating import DecoratingForwarding
 from services.proxy.destination import Destination
 from services.proxy.failures import refusal_response
 from services.proxy.forward import Forwarder, Forwarding
@@ -82,6 +83,8 @@ class SiteHandler:
             features.reply_fields.decorate(request, answer)
             return answer
         assert place.destination is not None
+        if features.only_decorates:
+            return DecoratingForwarding(self._forwarder, request, place.destination, target)
         taken = self._intake.take(request, features, now())
         if taken.response is not None and not taken.delay_s:
             features.reply_fields.decorate(request, taken.response)

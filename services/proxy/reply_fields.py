@@ -5,11 +5,15 @@ Which of several blocks' words hold for a place is `config_sites`' to say; `repl
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from services.proxy.templates import RequestFacts, Template
 from shared.httpcore.headers import HOP_BY_HOP
 from shared.httpcore.message import Request, Response
+
+if TYPE_CHECKING:
+    from services.proxy.reply_heads import ReplyHead
 
 # nginx's list: with these a field is added without `always`.
 PLAIN_STATUSES = frozenset({200, 201, 204, 206, 301, 302, 303, 304, 307, 308})
@@ -35,10 +39,16 @@ class AddedField:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFields:
-    """What the replies of one place get and lose. `hidden` are names in lower case."""
+    """What the replies of one place get and lose. `hidden` are names in lower case.
+
+    `is_constant`: what is added is always the same. `kept_heads`: what has become of some, by their bytes, but for
+    what is different each time.
+    """
 
     added: tuple[AddedField, ...] = ()
     hidden: frozenset[str] = frozenset()
+    is_constant: bool = False
+    kept_heads: "dict[bytes, ReplyHead]" = field(default_factory=dict, compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.added or self.hidden)
@@ -46,9 +56,9 @@ class ReplyFields:
     def additions(self, status: int, facts: RequestFacts) -> Pairs:
         """What a reply of this status gets. An empty value is not sent, but takes the place of a single field's."""
         return [
-            (field.name, field.value.render(facts).strip(" \t"))
-            for field in self.added
-            if field.is_always or status in PLAIN_STATUSES
+            (each.name, each.value.render(facts).strip(" \t"))
+            for each in self.added
+            if each.is_always or status in PLAIN_STATUSES
         ]
 
     def shown(self, pairs: Iterable[tuple[str, str]]) -> Pairs:
@@ -64,6 +74,12 @@ class ReplyFields:
         if any(name.lower() == "content-type" for name, _ in additions):
             response.content_type = None
         response.headers = joined(response.headers, additions)
+
+
+def make_reply_fields(added: tuple[AddedField, ...], hidden: Iterable[str]) -> ReplyFields:
+    """What the words of one place say."""
+    names = frozenset(hidden)
+    return ReplyFields(added, names, bool(added or names) and all(each.value.is_constant for each in added))
 
 
 def joined(pairs: Iterable[tuple[str, str]], additions: Pairs) -> Pairs:

@@ -69,6 +69,14 @@ class ReplyHead(ResponseHead):
             changed.content_length = None
         return changed
 
+    def with_more(self, pairs: Iterable[tuple[str, str]]) -> "ReplyHead":
+        """The same head and these fields, as far as they have a value."""
+        more = [pair for pair in pairs if pair[1]]
+        changed = copy(self)
+        changed.passed += serialize_fields(more).encode("latin-1")
+        changed.has_date = self.has_date or any(name.lower() == "date" for name, _ in more)
+        return changed
+
     @property
     def switches_to_tunnel(self) -> bool:
         """RFC 9110 §15.2.2: whether a 101 names the one protocol that is asked for."""

@@ -20,6 +20,15 @@ host "*" {{
         add_header Server ours;
         proxy_hide_header X-Powered-By;
     }}
+    location /constant/ {{ add_header X-A 1; proxy_hide_header X-Powered-By; }}
+    location /own/ {{
+        proxy_pass http://{address};
+        proxy_redirect http://{address}/theirs/ /own/;
+        proxy_cookie_path /theirs/ /own/;
+        add_header X-A 1;
+        add_header Set-Cookie "b=2; Path=/theirs/";
+        proxy_hide_header X-Powered-By;
+    }}
     location /kept/ {{ proxy_cache on; add_header X-Name $http_x_name; proxy_hide_header X-Powered-By; }}
     location /zipped/ {{ gzip on; add_header X-Name zip; proxy_hide_header Vary; }}
     location /private/ {{ gzip on; add_header Cache-Control private; }}
@@ -127,3 +136,40 @@ def test_a_websocket_s_101_has_what_is_always_added(site: Site) -> None:
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert b"X-Frame-Options: DENY\r\n" in answer
     assert b"X-Powered-By" not in answer
+
+
+def test_the_same_head_is_made_anew_where_what_is_added_is_another_each_time(site: Site) -> None:
+    url = site.on(replying(), "/fields/")
+    assert [get(url, X_Name=name).headers["X-Name"] for name in ("one", "two", "one")] == ["one", "two", "one"]
+    nameless = get(url)
+    assert "X-Name" not in nameless.headers
+    assert nameless.headers["Server"] == "ours"
+
+
+def test_heads_that_say_the_same_of_bodies_that_are_not_are_not_mixed_up(site: Site) -> None:
+    """What frames a reply is not among the fields that pass, and the bytes of a head may be long or short."""
+    counts = iter(range(4))
+
+    def reply(talk: Talk) -> None:
+        if next(counts) % 2:
+            talk.send("HTTP/1.1 200 OK\r\nX-Powered-By: them\r\nTransfer-Encoding: chunked\r\n\r\n")
+            talk.send("a\r\nin chunks \r\n0\r\n\r\n")
+        else:
+            talk.send("HTTP/1.1 200 OK\r\nX-Powered-By: them\r\nConnection: close\r\n\r\nto the end")
+            talk.close()
+
+    url = site.on(reply, "/constant/")
+    answers = [get(url) for _ in range(4)]
+    assert [answer.text for answer in answers] == ["to the end", "in chunks "] * 2
+    assert {answer.headers["X-A"] for answer in answers} == {"1"}
+
+
+@pytest.mark.parametrize("path", ["/constant/", "/own/"])
+def test_redirects_and_cookies_are_renamed_before_others_are_added(site: Site, path: str) -> None:
+    fields = (f"Location: http://{site.upstream.address}/theirs/x", "Set-Cookie: a=1; Path=/theirs/")
+    answer = get(site.on(replying("302 Found", *fields), path))
+    assert answer.headers["X-A"] == "1"
+    assert "X-Powered-By" not in answer.headers
+    if path == "/own/":
+        assert answer.headers["Location"] == "/own/x"
+        assert answer.headers["Set-Cookie"] == "a=1; Path=/own/, b=2; Path=/theirs/"
