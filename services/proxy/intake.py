@@ -110,7 +110,8 @@ class Intake:
             self.delayed_count += delay_s > 0
         taken = self.look_up(request, features, self.store, now, delay_s)
         if features.conn_limits and taken.response is None:  # what is at hand holds nobody up
-            return replace(taken, hold=self.connections.hold(features.conn_keys(RequestFacts(request, ""))))
+            hold = self.connections.hold(features.conn_keys(RequestFacts(request, "")))
+            return Taken(None, delay_s, taken.work, taken.conditions, taken.waits_for, hold)
         return taken
 
     def crowded(self, request: Request, features: Features) -> Response:

@@ -296,6 +296,16 @@ def test_a_place_is_given_back_when_its_client_leaves(site: Site, has_begun: boo
     left.set()
 
 
+def test_a_place_is_given_back_when_its_client_leaves_in_the_middle_of_its_body(site: Site) -> None:
+    left = threading.Event()
+    path = site.on(lambda talk: left.wait(10) and None, "/one/").removeprefix(site.url)
+    with socket.create_connection(("127.0.0.1", site.proxy.port), timeout=10) as sock:
+        sock.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Key: leaver\r\nContent-Length: 1000\r\n\r\nabc".encode())
+        wait_until(lambda: zone_of(site)["in_flight"] == 1, why="it is under way")
+    is_free(site)
+    left.set()
+
+
 def test_a_tunnel_has_its_place_as_long_as_it_lasts(site: Site) -> None:
     over = threading.Event()
 

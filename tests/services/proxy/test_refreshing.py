@@ -324,3 +324,14 @@ def test_a_reload_in_the_middle_harms_nobody(start_proxy: StartProxy, site: Site
     slow.may_go_on.release(10)
     assert get(proxy.url + path).text == "reply 3"  # the cache is a new one
     is_done(Site(proxy, site.upstream))
+
+
+def test_a_proxy_that_is_told_to_end_waits_for_no_fetch_without_a_client(start_proxy: StartProxy, site: Site) -> None:
+    slow = Slow()
+    path = site.on(slow, "/behind/").removeprefix(site.url)
+    proxy = start_proxy(CONF.format(address=site.upstream.address))
+    assert [get(proxy.url + path).text for _ in range(2)] == ["reply 1"] * 2
+    wait_until(lambda: len(slow.asked) == 2, why="it is fetched")
+    assert proxy.stop() == 0
+    assert "Traceback" not in proxy.output
+    slow.may_go_on.release()
