@@ -166,10 +166,15 @@ class FeatureReader:
     def _limits(
         self, words: Sequence[LimitWord[Limit]], zones: Mapping[str, tuple[ZoneWord[Any], Entry]], kind: str
     ) -> Iterator[LimitRule[Limit]]:
+        seen: set[str] = set()
         for word in words:
             if word.limit is None:
                 continue
             name = word.limit.zone
+            if name in seen:  # it would count each request twice
+                self._findings.note(word.zone.position, f'the zone "{name}" has a {kind} in this block already')
+                continue
+            seen.add(name)
             if name not in zones:
                 hint = did_you_mean(name, list(zones))
                 if name in self._rates or name in self._conns:

@@ -11,7 +11,7 @@ from services.proxy.reply_rewriting import rewrite_reply_fields
 from services.proxy.templates import RequestFacts
 from shared.httpcore.message import Response
 
-MAX_KEPT_HEADS = 64
+MAX_KEPT_HEADS = 16  # of one place
 
 
 class DecoratingForwarding(Forwarding):

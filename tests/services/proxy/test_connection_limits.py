@@ -141,6 +141,7 @@ ZONE = "limit_conn_zone $remote_addr zone=one:1m;"
         ("limit_conn one 5;", 'there is no limit_conn_zone "one"'),
         (ZONE + "limit_conn noe 5;", 'there is no limit_conn_zone "noe" (did you mean "one"?)'),
         (ZONE + "limit_req zone=one;", 'there is no limit_req_zone "one": the zone of that name is of the other kind'),
+        (ZONE + "limit_conn one 5; limit_conn one 6;", 'the zone "one" has a limit_conn in this block already'),
         (ZONE + "limit_conn one;", "expected a number after the zone, or off alone"),
         (ZONE + "limit_conn one 0;", 'got "0", expected a whole number from 1 to 65535'),
         (ZONE + "limit_conn zone=one 5;", "expected the zone's name alone, one"),
