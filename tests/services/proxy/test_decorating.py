@@ -11,6 +11,7 @@ from tests.services.proxy.site import Site
 from tests.services.proxy.upstream_servers import Reply, Talk
 
 CONF = """
+limit_req_zone $http_x_key zone=keys:1m rate=1r/m;
 host "*" {{
     proxy_pass http://{address};
     location /fields/ {{
@@ -29,6 +30,8 @@ host "*" {{
         add_header Set-Cookie "b=2; Path=/theirs/";
         proxy_hide_header X-Powered-By;
     }}
+    location /small/ {{ add_header X-Frame-Options DENY always; client_max_body_size 10; }}
+    location /limited/ {{ add_header X-Frame-Options DENY always; limit_req zone=keys; }}
     location /kept/ {{ proxy_cache on; add_header X-Name $http_x_name; proxy_hide_header X-Powered-By; }}
     location /zipped/ {{ gzip on; add_header X-Name zip; proxy_hide_header Vary; }}
     location /private/ {{ gzip on; add_header Cache-Control private; }}
@@ -78,6 +81,15 @@ def test_the_proxy_s_own_replies_get_them_too(site: Site, path: str, status: int
     assert answer.status_code == status
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert ("Server" in answer.headers) == (status == 200)
+
+
+def test_refusals_get_what_is_always_added(site: Site) -> None:
+    for body in (b"x" * 100, iter([b"x" * 100])):
+        answer = requests.post(site.url + "/small/", data=body, timeout=10)
+        assert (answer.status_code, answer.headers["X-Frame-Options"]) == (413, "DENY")
+    answers = [get(site.url + "/limited/", X_Key="me") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert [answer.headers["X-Frame-Options"] for answer in answers] == ["DENY", "DENY"]
 
 
 def test_bodies_of_all_kinds_pass_behind_changed_heads(site: Site) -> None:
