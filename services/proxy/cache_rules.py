@@ -25,6 +25,8 @@ _NOT_REFRESHED = _NOT_STORED | {"content-length", "content-encoding", "content-t
 # Of these fields the upstream gets other values than the client sent: who it is, and which request this is. What varies
 # by one of them is one client's own. (By scheme, host and port it may vary: they are in the key.)
 _WRITTEN_HERE = frozenset({"x-forwarded-for", "x-real-ip", "forwarded", "x-request-id", "traceparent", "tracestate"})
+# What a client may ask by; in their place stand those of what is stored (§4.3.1).
+CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 # A request with one of these is about a state or a part that only the origin knows.
 _ORIGIN_ONLY = ("range", "if-range", "if-match", "if-unmodified-since")
 
@@ -36,11 +38,13 @@ class CacheSettings:
     `valid_s`: how long a reply of that status is fresh that says nothing itself (`proxy_cache_valid`); without it
     nothing is guessed (§4.2.2). `stale_if_error_s`: how long past its freshness a reply may stand in when the upstream
     fails, if the reply does not say so itself. `honours_client`: what requests ask for counts (§5.2.1).
+    `stale_while_updating_s`: how long past it a reply may be used while another request fetches it anew; likewise.
     """
 
     valid_s: Mapping[int, float] = field(default_factory=dict)
     stale_if_error_s: float = 0.0
     honours_client: bool = True
+    stale_while_updating_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class StoredReply:
     must_revalidate: bool  # not to be used stale, whatever happens (§4.2.4)
     always_revalidate: bool  # no-cache: not to be used unasked (§5.2.2.4)
     stale_if_error_s: float
+    stale_while_updating_s: float = 0.0
 
     def age_s(self, now: float) -> float:
         """§4.2.3: current_age."""
@@ -160,7 +165,8 @@ def storable(
     lifetime_s = _lifetime_s(reply, control, settings)
     stale_if_error_s = _stale_if_error_s(control, settings)
     has_validator = "etag" in headers or "last-modified" in headers
-    may_be_used_stale = stale_if_error_s > 0 and not _must_revalidate(control)
+    stale_while_updating_s = _stale_while_updating_s(control, settings)
+    may_be_used_stale = max(stale_if_error_s, stale_while_updating_s) > 0 and not _must_revalidate(control)
     if not has_validator and (always_revalidate or not (lifetime_s or may_be_used_stale)):
         return None
     if lifetime_s is None and not always_revalidate:  # it says nothing, and nothing is guessed
@@ -176,6 +182,7 @@ def storable(
         must_revalidate=_must_revalidate(control),
         always_revalidate=always_revalidate,
         stale_if_error_s=stale_if_error_s,
+        stale_while_updating_s=stale_while_updating_s,
     )
 
 
@@ -194,6 +201,12 @@ def _stale_if_error_s(control: CacheControl, settings: CacheSettings) -> float:
     """RFC 5861 §4, else what the operator says."""
     own = control.seconds("stale-if-error")
     return settings.stale_if_error_s if own is None else own
+
+
+def _stale_while_updating_s(control: CacheControl, settings: CacheSettings) -> float:
+    """RFC 5861 §3, else what the operator says."""
+    own = control.seconds("stale-while-revalidate")
+    return settings.stale_while_updating_s if own is None else own
 
 
 def _lifetime_s(reply: Received, control: CacheControl, settings: CacheSettings) -> float | None:
@@ -256,6 +269,17 @@ def may_replace_failure(stored: StoredReply, now: float) -> bool:
     return stored.freshness_s(now) > -stored.stale_if_error_s
 
 
+def may_use_while_updating(stored: StoredReply, traits: RequestTraits, settings: CacheSettings, now: float) -> bool:
+    """RFC 5861 §3: whether it may be used stale while another request fetches it anew. Not for a client that says how
+    old it may be (§5.2.1).
+    """
+    if stored.must_revalidate or stored.always_revalidate:
+        return False
+    if settings.honours_client and (traits.no_cache or traits.max_age_s is not None or traits.min_fresh_s):
+        return False
+    return stored.freshness_s(now) > -stored.stale_while_updating_s
+
+
 def validation_fields(stored: StoredReply) -> Pairs:
     """§4.3.1: what asks the origin whether the stored reply is still good; empty when it has no validator.
 
@@ -285,6 +309,7 @@ def refreshed(stored: StoredReply, reply: Received, settings: CacheSettings) -> 
         must_revalidate=_must_revalidate(control),
         always_revalidate="no-cache" in control,
         stale_if_error_s=_stale_if_error_s(control, settings),
+        stale_while_updating_s=_stale_while_updating_s(control, settings),
     )
 
 

@@ -10,18 +10,26 @@ from services.proxy.reply_cache import CacheQuery, Decision, ReplyCache
 
 # RFC 5861 §4: in place of these a stale reply may be used.
 FAILURES = frozenset({500, 502, 503, 504})
+MAX_REFRESHES = 64  # fetches that nobody waits for, at the same time; beyond, who asks waits as ever
 
 
 class CacheStore:
     """What exchanges share: the stored replies, and the fetches that others wait for.
 
     `gathered_bytes` are those of replies that are still coming; of them, too, there are at most `max_bytes`.
+    `refreshing`: how many of the fetches have no client.
     """
 
     def __init__(self, replies: ReplyCache) -> None:
         self.replies = replies
         self.fetches = Fetches()
         self.gathered_bytes = 0
+        self.refreshing = 0
+
+    @property
+    def may_refresh(self) -> bool:
+        """Whether one more may fetch for no client."""
+        return self.refreshing < MAX_REFRESHES
 
 
 class CacheWork:
@@ -56,7 +64,7 @@ class CacheWork:
         self._planned = replies.plan(query, reply, self._settings)
         if self._planned is None:
             is_answer = reply.status < 500 and reply.status != 304
-            if is_answer and query.method == "GET" and self.decision.stored is not None:
+            if is_answer and query.method == "GET" and self.decision.stored is not None and query.may_be_kept:
                 replies.forget(query)  # what is stored is not so any more
             self._settle(now, is_stored=False, may_be_stored=not is_answer)
         return None
@@ -71,6 +79,8 @@ class CacheWork:
         size, gathered_bytes = len(self._body) + len(data), store.gathered_bytes + len(data)
         if size > store.replies.max_reply_bytes or gathered_bytes > store.replies.max_bytes:
             self._drop()
+            if size > store.replies.max_reply_bytes and self.decision.stored is not None:
+                store.replies.forget(self.query)  # what is stored is not so any more
             self._settle(now, is_stored=False, may_be_stored=False)
         else:
             self._body += data
@@ -98,6 +108,19 @@ class CacheWork:
         self._settle(now, is_stored=False)
         stored = self.decision.stored
         return stored if stored is not None and may_replace_failure(stored, now.unix_s) else None
+
+    def lead(self, now: Moment) -> bool:
+        """Whether this is now the one fetch of its reply, with no client; then `end_refresh` is called once."""
+        if not self._store.fetches.lead(self.query.key, now.steady_s):
+            return False
+        self._must_settle = True
+        self._store.refreshing += 1
+        return True
+
+    def end_refresh(self, now: Moment) -> None:
+        """It is over, however it ended."""
+        self._store.refreshing -= 1
+        self.on_cut(now)
 
     def _drop(self) -> None:
         self._planned = None

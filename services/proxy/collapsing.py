@@ -42,6 +42,19 @@ class Fetches:
         waiting[waiter] = None
         return False
 
+    def is_under_way(self, key: str) -> bool:
+        """Whether somebody fetches it now."""
+        return key in self._waiting
+
+    def lead(self, key: str, now: float) -> bool:
+        """Whether whoever asks leads from now on, and is to `settle`. Not when somebody does, nor when it was found of
+        late that the reply can't be stored.
+        """
+        if self.is_under_way(key) or self._unstorable.get(key, now) > now:
+            return False
+        self._waiting[key] = {}
+        return True
+
     def leave(self, key: str, waiter: Waiter) -> None:
         """The one who waited has gone, or has waited long enough. Harmless when it was told already."""
         self._waiting.get(key, {}).pop(waiter, None)

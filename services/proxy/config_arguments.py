@@ -13,6 +13,7 @@ from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from services.proxy.config_syntax import Position, Word
+from services.proxy.reply_fields import UNTOUCHABLE_FIELDS
 
 
 class ArgumentError(ValueError):
@@ -244,6 +245,18 @@ def parse_field_name(word: Word) -> str:
         refuse(word, "a field name")
     if word.text.lower() in UNSETTABLE_FIELDS:
         raise ArgumentError(word.position, f"{word.text} is written by the proxy itself and can't be set")
+    return word.text
+
+
+def parse_reply_field_name(word: Word, done: str) -> str:
+    """A field's name that may be `done` (added, hidden): not one that frames the reply or the connection."""
+    if not _FIELD_NAME.fullmatch(word.text):
+        refuse(word, "a field name")
+    if word.text.lower() in UNTOUCHABLE_FIELDS:
+        message = f"{word.text} frames the reply or concerns one connection, so the proxy writes it itself"
+        if word.text.lower() == "x-request-id":
+            message = f"{word.text} is written by the proxy itself"
+        raise ArgumentError(word.position, f"{message} and it can't be {done}")
     return word.text
 
 

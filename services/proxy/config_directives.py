@@ -21,14 +21,20 @@ from services.proxy.config_arguments import (
     refuse,
 )
 from services.proxy.config_feature_words import (
+    read_add_header,
+    read_cache_key,
     read_cache_size,
     read_cache_valid,
+    read_conditions,
     read_cookie_domain,
     read_cookie_path,
     read_error_page,
     read_gzip_level,
     read_gzip_min_length,
     read_gzip_types,
+    read_hidden_field,
+    read_limit_conn,
+    read_limit_conn_zone,
     read_limit_req,
     read_limit_req_zone,
     read_networks,
@@ -38,6 +44,7 @@ from services.proxy.config_feature_words import (
     read_send_proxy_protocol,
     read_switch,
     read_tracing,
+    read_use_stale,
 )
 from services.proxy.config_pool_words import (
     read_ejection,
@@ -221,6 +228,8 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     # --- limits and cache --------------------------------------------------------------------------------------
     "limit_req_zone": DirectiveSpec(_FILE, 3, 3, read_limit_req_zone, is_repeatable=True),
     "limit_req": DirectiveSpec(_ANYWHERE, 1, 4, read_limit_req, "off", is_repeatable=True, feature="limits"),
+    "limit_conn_zone": DirectiveSpec(_FILE, 2, 2, read_limit_conn_zone, is_repeatable=True),
+    "limit_conn": DirectiveSpec(_ANYWHERE, 1, 2, read_limit_conn, "off", is_repeatable=True, feature="conn_limits"),
     "proxy_cache_size": DirectiveSpec(_FILE, 1, 2, read_cache_size, "64m max_reply=1m"),
     "proxy_cache": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="is_cached"),
     "proxy_cache_valid": DirectiveSpec(
@@ -228,7 +237,16 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
     ),
     "proxy_cache_stale_if_error": DirectiveSpec(_ANYWHERE, 1, 1, _read_time, "none", feature="cache_stale_if_error_s"),
     "proxy_cache_lock": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="cache_lock"),
+    "proxy_cache_use_stale": DirectiveSpec(_ANYWHERE, 1, None, read_use_stale, "off", feature="cache_use_stale_s"),
+    "proxy_cache_background_update": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="cache_background"),
     "proxy_cache_client_control": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "on", feature="cache_honours_client"),
+    "proxy_cache_key": DirectiveSpec(_ANYWHERE, 1, 1, read_cache_key, "the URL", feature="cache_key"),
+    "proxy_cache_bypass": DirectiveSpec(
+        _ANYWHERE, 1, None, read_conditions, "none", is_repeatable=True, feature="cache_bypass"
+    ),
+    "proxy_no_cache": DirectiveSpec(
+        _ANYWHERE, 1, None, read_conditions, "none", is_repeatable=True, feature="cache_unkept"
+    ),
     # --- rewriting ---------------------------------------------------------------------------------------------
     "rewrite": DirectiveSpec(_SERVED, 2, 3, read_rewrite, is_repeatable=True),
     "proxy_redirect": DirectiveSpec(_ANYWHERE, 1, 2, read_redirect, "default", is_repeatable=True, feature="redirects"),
@@ -239,6 +257,13 @@ DIRECTIVES: dict[str, DirectiveSpec] = {
         _ANYWHERE, 2, 2, read_cookie_domain, "none", is_repeatable=True, feature="cookie_domains"
     ),
     # --- replies -----------------------------------------------------------------------------------------------
+    "add_header": DirectiveSpec(_ANYWHERE, 2, 3, read_add_header, "none", is_repeatable=True, feature="added_fields"),
+    "proxy_hide_header": DirectiveSpec(
+        _ANYWHERE, 1, 1, read_hidden_field, "none", is_repeatable=True, feature="hidden_fields"
+    ),
+    "proxy_pass_header": DirectiveSpec(
+        _ANYWHERE, 1, 1, read_hidden_field, "none", is_repeatable=True, feature="passed_fields"
+    ),
     "gzip": DirectiveSpec(_ANYWHERE, 1, 1, read_switch, "off", feature="gzip"),
     "gzip_types": DirectiveSpec(_ANYWHERE, 1, None, read_gzip_types, "what shrinks", feature="gzip_types"),
     "gzip_min_length": DirectiveSpec(_ANYWHERE, 1, 1, read_gzip_min_length, "1k", feature="gzip_min_bytes"),
@@ -261,6 +286,28 @@ ELSEWHERE = {
     "ssl_certificate": "certificates are flags, --tls-certificate and --tls-key",
     "root": "files are an upstream's matter",
     "try_files": "files are an upstream's matter",
+    "if": "there are locations, and proxy_cache_bypass for what depends on a request",
+    "expires": "write add_header Cache-Control max-age=SECONDS",
+    "more_set_headers": "write proxy_hide_header, and add_header with always",
+    "server_tokens": "the proxy names itself in no reply",
+    "stub_status": "the figures are at /_proxy/metrics and /_proxy/status",
+    "proxy_buffering": "bodies pass as they come",
+    "proxy_request_buffering": "bodies pass as they come",
+    "proxy_buffers": "bodies pass as they come",
+    "proxy_buffer_size": "bodies pass as they come",
+    "proxy_cache_path": "replies are kept in memory, write proxy_cache_size SIZE",
+    "proxy_cache_revalidate": "a stale reply is always asked about with its validators",
+    "proxy_cache_lock_timeout": "it is always 5 seconds",
+    "proxy_cache_methods": "replies to GET are kept, and answer HEAD as well",
+    "proxy_ignore_client_abort": "a client that leaves always frees the upstream",
+    "gzip_vary": "it is always on",
+    "gzip_proxied": "what is private is left alone, see gzip_private",
+    "access_log": "it is a flag, --access-log",
+    "log_format": "it is a flag, --log-format",
+    "worker_processes": "there is one process",
+    "worker_connections": "it is a flag, --max-connections",
+    "limit_req_status": "it is always 429",
+    "limit_conn_status": "it is always 429",
     "include": "the rules are one file",
 }
 SETTINGS = {name: spec for name, spec in DIRECTIVES.items() if spec.setting}

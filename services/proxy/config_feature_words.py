@@ -6,14 +6,16 @@ where each may stand; what several mean together is `config_features`'.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from services.proxy.config_arguments import (
     ArgumentError,
     one_of,
     parse_count,
     parse_network,
+    parse_reply_field_name,
     parse_size_bytes,
     parse_time_s,
     parse_token,
@@ -22,24 +24,33 @@ from services.proxy.config_arguments import (
 from services.proxy.config_options import Option, read_options
 from services.proxy.config_pool_words import read_template
 from services.proxy.config_syntax import Word
+from services.proxy.connection_limits import ConnLimitConfig, ConnZoneConfig
 from services.proxy.features import (
     ADDRESS_KEYS,
     CacheSize,
     LimitWord,
     PageWord,
-    RateZoneWord,
     RedirectWord,
     Tracing,
     ValidWord,
+    ZoneWord,
 )
 from services.proxy.path_rewriting import Flag, PathRule, parse_path_rule
 from services.proxy.patterns import TextRule, parse_text_rule
 from services.proxy.rate_limits import BYTES_A_KEY, RateLimitConfig, RateZoneConfig
-from services.proxy.templates import parse_template
+from services.proxy.reply_fields import AddedField
+from services.proxy.templates import Template, parse_template
 from services.proxy.trusted_hops import Network, RealIpField
 
 # nginx's values for proxy_cache_valid without a status.
 VALID_STATUSES = (200, 301, 302)
+# How long a reply that is stale is used while it is fetched anew, when nothing is said. In nginx what nobody asked for
+# in that time is gone (`inactive`).
+UPDATING_S = 600.0
+# What else nginx has for proxy_cache_use_stale.
+_FAILURES = frozenset(
+    {"error", "timeout", "invalid_header"} | {f"http_{status}" for status in (403, 404, 429, 500, 502, 503, 504)}
+)
 _RATE = re.compile(r"([0-9]{1,6})r/([sm])", re.ASCII)
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+", re.ASCII)
 
@@ -90,21 +101,34 @@ def _rate_per_s(word: Word) -> float:
     return int(found[1]) / (1 if found[2] == "s" else 60)
 
 
-_ZONE_OPTIONS = {"zone": Option("zone", _zone_and_size), "rate": Option("rate_per_s", _rate_per_s)}
+_CONN_ZONE_OPTIONS = {"zone": Option("zone", _zone_and_size)}
+_RATE_ZONE_OPTIONS = {**_CONN_ZONE_OPTIONS, "rate": Option("rate_per_s", _rate_per_s)}
 
 
-def read_limit_req_zone(words: Sequence[Word]) -> RateZoneWord:
-    """`limit_req_zone KEY zone=NAME:SIZE rate=RATE;`"""
-    options = read_options(words[1:], _ZONE_OPTIONS)
-    missing = [f"{name}=" for name, option in _ZONE_OPTIONS.items() if option.field not in options]
+def _read_zone(words: Sequence[Word], known: Mapping[str, Option]) -> tuple[Template, dict[str, Any]]:
+    options = read_options(words[1:], known)
+    missing = [f"{name}=" for name, option in known.items() if option.field not in options]
     if missing:
         raise ArgumentError(words[-1].end, f"expected {' and '.join(missing)} as well")
     is_address = words[0].text in ADDRESS_KEYS
     key = parse_template(ADDRESS_KEYS[0]) if is_address else read_template(words[0])
-    if all(isinstance(part, str) for part in key.parts):
+    if key.is_constant:
         refuse(words[0], "a key with a variable, such as $remote_addr or $cookie_session")
+    return key, options
+
+
+def read_limit_req_zone(words: Sequence[Word]) -> ZoneWord[RateZoneConfig]:
+    """`limit_req_zone KEY zone=NAME:SIZE rate=RATE;`"""
+    key, options = _read_zone(words, _RATE_ZONE_OPTIONS)
     name, max_keys = options["zone"]
-    return RateZoneWord(RateZoneConfig(name, key.source, options["rate_per_s"], max_keys), key)
+    return ZoneWord(RateZoneConfig(name, key.source, options["rate_per_s"], max_keys), key)
+
+
+def read_limit_conn_zone(words: Sequence[Word]) -> ZoneWord[ConnZoneConfig]:
+    """`limit_conn_zone KEY zone=NAME:SIZE;`"""
+    key, options = _read_zone(words, _CONN_ZONE_OPTIONS)
+    name, max_keys = options["zone"]
+    return ZoneWord(ConnZoneConfig(name, key.source, max_keys), key)
 
 
 _LIMIT_OPTIONS = {
@@ -115,7 +139,7 @@ _LIMIT_OPTIONS = {
 }
 
 
-def read_limit_req(words: Sequence[Word]) -> LimitWord:
+def read_limit_req(words: Sequence[Word]) -> LimitWord[RateLimitConfig]:
     """`limit_req zone=NAME [burst=N] [nodelay | delay=N];` or `limit_req off;`"""
     if words[0].text == "off" and len(words) == 1:
         return LimitWord(None, words[0])
@@ -124,6 +148,18 @@ def read_limit_req(words: Sequence[Word]) -> LimitWord:
         raise ArgumentError(words[-1].end, "expected zone= as well, or off")
     zone: Word = options.pop("zone")
     return LimitWord(RateLimitConfig(zone.text, **options), zone)
+
+
+def read_limit_conn(words: Sequence[Word]) -> LimitWord[ConnLimitConfig]:
+    """`limit_conn ZONE N;` or `limit_conn off;`"""
+    zone = words[0]
+    if len(words) == 1:
+        if zone.text != "off":
+            raise ArgumentError(zone.end, "expected a number after the zone, or off alone")
+        return LimitWord(None, zone)
+    if "=" in zone.text:  # as limit_req has it
+        refuse(zone, f"the zone's name alone, {zone.text.partition('=')[2]}")
+    return LimitWord(ConnLimitConfig(zone.text, parse_count(words[1], 1, 65_535)), zone)
 
 
 # --- cache ---------------------------------------------------------------------------------------------------
@@ -139,6 +175,37 @@ def read_cache_valid(words: Sequence[Word]) -> ValidWord:
     """`proxy_cache_valid [STATUS…] TIME;`"""
     statuses = tuple(parse_count(word, 200, 599) for word in words[:-1])
     return ValidWord(statuses or VALID_STATUSES, parse_time_s(words[-1]))
+
+
+def read_use_stale(words: Sequence[Word]) -> float:
+    """`proxy_cache_use_stale updating[=TIME];` or `off;`: how long past its freshness, in seconds."""
+    for word in words:
+        if word.text in _FAILURES:
+            message = "a stale reply stands in for failures by proxy_cache_stale_if_error TIME, which says how long"
+            raise ArgumentError(word.position, f'got "{word.text}", expected updating, updating=TIME or off: {message}')
+    if len(words) > 1:
+        refuse(words[1], "nothing more")
+    word = words[0]
+    name, sign, time = word.text.partition("=")
+    if sign and name == "updating":
+        return parse_time_s(Word(time, word.position, word.end))
+    return {"updating": UPDATING_S, "off": 0.0}[one_of(word, ("updating", "off"))]
+
+
+def read_cache_key(words: Sequence[Word]) -> Template:
+    """`proxy_cache_key TEXT;`"""
+    key = read_template(words[0])
+    if key.is_constant:
+        refuse(words[0], "a key with a variable, such as $request_uri")
+    return key
+
+
+def read_conditions(words: Sequence[Word]) -> tuple[Template, ...]:
+    """`WORD TEXT…;`, each a condition on the request."""
+    for word in words:
+        if read_template(word).is_constant:
+            refuse(word, "something of the request, such as $cookie_nocache or $http_authorization")
+    return tuple(read_template(word) for word in words)
 
 
 # --- rewriting -----------------------------------------------------------------------------------------------
@@ -179,6 +246,19 @@ read_cookie_domain = partial(_text_rule, is_whole=True)
 
 
 # --- replies -------------------------------------------------------------------------------------------------
+
+
+def read_add_header(words: Sequence[Word]) -> AddedField:
+    """`add_header NAME VALUE [always];`"""
+    name, value = parse_reply_field_name(words[0], "added"), words[1]
+    if not value.text.isascii() or any(ord(char) < 0x20 or ord(char) == 0x7F for char in value.text):
+        raise ArgumentError(value.position, "a field's value holds printable ASCII only")
+    return AddedField(name, read_template(value), is_always=len(words) > 2 and bool(one_of(words[2], ("always",))))
+
+
+def read_hidden_field(words: Sequence[Word]) -> str:
+    """`proxy_hide_header NAME;` or `proxy_pass_header NAME;`: the name in lower case."""
+    return parse_reply_field_name(words[0], "hidden").lower()
 
 
 def read_gzip_types(words: Sequence[Word]) -> frozenset[str]:

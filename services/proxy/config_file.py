@@ -15,6 +15,7 @@ from services.proxy.config_pools import PoolReader
 from services.proxy.config_sites import SiteReader, inherit
 from services.proxy.config_syntax import Directive, Mistake, Position, parse_syntax
 from services.proxy.config_values import ForwardSettings, ProxyConfig
+from services.proxy.features import PLAIN_WORDS
 
 __all__ = ["ConfigError", "load_config", "parse_config"]
 
@@ -52,6 +53,7 @@ def _read_file(directives: Sequence[Directive], findings: Findings, folder: Path
     sites = SiteReader(findings, pools, features)
     settings = inherit(ForwardSettings(), scope)
     features.warn_of_risks(scope)
+    features.look_at_fields(scope, PLAIN_WORDS, settings.features)
     hosts = [sites.read_host(entry.directive, settings) for entry in scope.get("host", [])]
     if not hosts and not findings.mistakes:
         findings.note(
@@ -60,4 +62,5 @@ def _read_file(directives: Sequence[Directive], findings: Findings, folder: Path
         )
     if not findings.mistakes:  # else what would use a pool may be what was refused
         pools.warn_of_unused()
+        features.warn_of_unused()
     return ProxyConfig(tuple(hosts), pools.pools, whole, tuple(sorted(set(findings.warnings))), tuple(pools.names))

@@ -109,6 +109,8 @@ def read_template(word: Word) -> Template:
     try:
         return parse_template(word.text)
     except TemplateError as error:
+        if error.instead:
+            raise ArgumentError(word.position, f"{error}: {error.instead}") from None
         known = ["$" + variable for variable in VARIABLES]
         wrong = str(error).rpartition(" ")[2]
         hint = did_you_mean(wrong, known) or f"; known are {', '.join(known)}, " + ", ".join(

@@ -47,9 +47,11 @@ class SiteReader:
         scope = self._findings.read_scope(directive.block or (), Context.HOST)
         settings = inherit(outer, scope)
         self._features.warn_of_risks(scope)
+        self._features.look_at_fields(scope, outer.features, settings.features)
         place = names[0] if names else ""
         default = self._read_target(scope, place + "/", {})
         locations = self._read_locations(scope, settings, place, default)
+        self._features.look_at_cache(scope, [settings.features, *(each.settings.features for each in locations)])
         line = directive.name.position.line
         if default and not any(location.prefix == "/" and not location.is_exact for location in locations):
             locations.append(self._location("/", default, settings, line))
@@ -93,7 +95,10 @@ class SiteReader:
             seen[prefix, is_exact] = line
             self._warn_of_unreachable(prefix, position)
             inner = self._findings.read_scope(directive.block or (), Context.LOCATION)
+            own = inherit(outer, inner)
             self._features.warn_of_risks(inner)
+            self._features.look_at_fields(inner, outer.features, own.features)
+            self._features.look_at_cache(inner, [own.features])
             target = self._read_target(inner, f"{place}{'=' if is_exact else ''}{prefix}", scope)
             if target is None and not _has_target(inner):
                 target = default
@@ -102,7 +107,7 @@ class SiteReader:
                     message = "this location needs a proxy_pass, here or in its host"
                     self._findings.note(directive.name.position, message)
             if target is not None:
-                location = self._location(prefix, target, inherit(outer, inner), line)
+                location = self._location(prefix, target, own, line)
                 features = replace(location.features, rewrites=self._features.read_rewrites(inner))
                 locations.append(replace(location, is_exact=is_exact, features=features))
         return locations

@@ -135,7 +135,7 @@ class Console:
             "problems": find_problems(pools, now),
             "pools": [describe_pool(pool, parts.metrics, now) for pool in pools],
             "cache": describe_cache(parts.intake),
-            "limits": {"delayed": parts.intake.delayed_count, "refused": parts.intake.refused_count},
+            "limits": describe_limits(parts.intake),
             "peers": parts.peers(),
             "last_event": parts.feed.last_seq,
             "events": parts.feed.recent()[-EVENTS_SHOWN:],
@@ -178,8 +178,18 @@ def describe_cache(intake: Intake) -> dict[str, Any]:
         "replies": len(replies),
         "bytes": replies.size,
         "max_bytes": replies.max_bytes,
+        "refreshing": intake.store.refreshing,
         "verdicts": {verdict.value: count for verdict, count in intake.verdicts.items()},
     }
+
+
+def describe_limits(intake: Intake) -> dict[str, Any]:
+    """What limits by rate did since the start, and the zones of those by number."""
+    zones = [
+        {"zone": zone.config.name, "keys": len(zone.counts), "in_flight": zone.in_flight, "refused": zone.refused}
+        for zone in intake.connections.zones
+    ]
+    return {"delayed": intake.delayed_count, "refused": intake.refused_count, "at_once": zones}
 
 
 def may_reload(visitor: Visitor) -> bool:

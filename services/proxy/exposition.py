@@ -74,6 +74,10 @@ def expose_intake(registry: MetricsRegistry, intake: Intake) -> None:
     """What the cache and the rate limits did, under names of their own."""
     verdicts = registry.counter(_PREFIX + "cache_lookups_total", "Requests the cache was asked about.", ("verdict",))
     limited = registry.counter(_PREFIX + "rate_limited_total", "Requests that came too early.", ("result",))
+    crowded = Series(
+        registry.counter(_PREFIX + "conn_limited_total", "Requests refused: too many of their key at once.", ("zone",))
+    )
+    held = Series(registry.gauge(_PREFIX + "conn_limit_in_flight", "Requests under way that a zone counts.", ("zone",)))
     registry.gauge(
         _PREFIX + "cache_bytes", "What is stored, names and fields included.", ask=lambda: intake.store.replies.size
     )
@@ -84,6 +88,9 @@ def expose_intake(registry: MetricsRegistry, intake: Intake) -> None:
             verdicts.labels(verdict.value).value = count
         limited.labels("delayed").value = intake.delayed_count
         limited.labels("refused").value = intake.refused_count
+        zones = {(zone.config.name,): zone for zone in intake.connections.zones}
+        crowded.show({labels: zone.refused for labels, zone in zones.items()})
+        held.show({labels: zone.in_flight for labels, zone in zones.items()})
 
     registry.before_render(refresh)
 

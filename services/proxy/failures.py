@@ -43,6 +43,7 @@ _PROXY_ERRORS = {
     "upstream_down": "destination_unavailable",
     "internal_error": "proxy_internal_error",
     "rate_limited": "http_request_denied",
+    "too_many_at_once": "http_request_denied",
 }
 
 

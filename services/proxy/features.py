@@ -7,13 +7,16 @@ the configuration is loaded). The rules themselves are in the rooms that are imp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from services.proxy.cache_choice import CacheChoice
 from services.proxy.cache_rules import CacheSettings
 from services.proxy.config_syntax import Word
+from services.proxy.connection_limits import ConnLimitConfig, ConnZoneConfig
 from services.proxy.error_pages import NO_PAGES, ErrorPages
 from services.proxy.patterns import TextRule
 from services.proxy.rate_limits import RateLimitConfig, RateZoneConfig, address_key
+from services.proxy.reply_fields import AddedField, ReplyFields
 from services.proxy.reply_gzip import GzipSettings
 from services.proxy.reply_rewriting import ReplyRules
 from services.proxy.templates import RequestFacts, Template
@@ -23,7 +26,8 @@ from shared.httpcore.compression import LEVEL, MIN_BYTES
 if TYPE_CHECKING:
     from services.proxy.path_rewriting import PathRule
 
-_NO_RULES, _NO_GZIP, _NO_HOPS = ReplyRules(), GzipSettings(), TrustedHops()
+PLAIN_CHOICE = CacheChoice()
+_NO_RULES, _NO_FIELDS, _NO_GZIP, _NO_HOPS = ReplyRules(), ReplyFields(), GzipSettings(), TrustedHops()
 ADDRESS_KEYS = ("$remote_addr", "$binary_remote_addr")  # the second is nginx's word for the same key
 
 
@@ -42,11 +46,14 @@ class RedirectWord(Enum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
-class LimitWord:
-    """A `limit_req`, and where its zone stands; `limit` None: `off`."""
+Limit = TypeVar("Limit", RateLimitConfig, ConnLimitConfig)
 
-    limit: RateLimitConfig | None
+
+@dataclass(frozen=True, slots=True)
+class LimitWord(Generic[Limit]):
+    """A `limit_req` or `limit_conn`, and where its zone stands; `limit` None: `off`."""
+
+    limit: Limit | None
     zone: Word
 
 
@@ -70,15 +77,24 @@ class PageWord:
 class FeatureWords:
     """The words of one block and of those around it. Each field is the value of the directive of about that name."""
 
-    limits: tuple[LimitWord, ...] = ()
+    limits: tuple[LimitWord[RateLimitConfig], ...] = ()
+    conn_limits: tuple[LimitWord[ConnLimitConfig], ...] = ()
     is_cached: bool = False
     cache_valid: tuple[ValidWord, ...] = ()
     cache_stale_if_error_s: float = 0.0
     cache_lock: bool = False
+    cache_use_stale_s: float = 0.0
+    cache_background: bool = False
     cache_honours_client: bool = True
+    cache_key: Template | None = None
+    cache_bypass: tuple[tuple[Template, ...], ...] = ()  # line by line
+    cache_unkept: tuple[tuple[Template, ...], ...] = ()
     redirects: tuple[RedirectWord | TextRule, ...] = (RedirectWord.DEFAULT,)
     cookie_paths: tuple[TextRule, ...] = ()
     cookie_domains: tuple[TextRule, ...] = ()
+    added_fields: tuple[AddedField, ...] = ()
+    hidden_fields: tuple[str, ...] = ()
+    passed_fields: tuple[str, ...] = ()
     gzip: bool = False
     gzip_types: frozenset[str] = frozenset()
     gzip_min_bytes: int = MIN_BYTES
@@ -90,10 +106,10 @@ class FeatureWords:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitRule:
+class LimitRule(Generic[Limit]):
     """A limit, and what of a request is its key. Of an address it is the network that one customer has."""
 
-    limit: RateLimitConfig
+    limit: Limit
     key: Template
     is_address: bool
 
@@ -104,15 +120,20 @@ class LimitRule:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What one location does. `cache` None: nothing is stored; `collapses`: who miss together ask once.
+    """What one location does. `cache` None: nothing is stored; `collapses`: who miss together ask once;
+    `refreshes`: who is answered with a stale reply need not wait for the new one.
 
     `rewrites` are the location's own; those of its host come before the location is chosen.
     """
 
-    limits: tuple[LimitRule, ...] = ()
+    limits: tuple[LimitRule[RateLimitConfig], ...] = ()
+    conn_limits: tuple[LimitRule[ConnLimitConfig], ...] = ()
     cache: CacheSettings | None = None
+    cache_choice: CacheChoice = PLAIN_CHOICE
     collapses: bool = False
+    refreshes: bool = False
     reply_rules: ReplyRules = _NO_RULES
+    reply_fields: ReplyFields = _NO_FIELDS
     rewrites: "tuple[PathRule, ...]" = ()
     gzip: GzipSettings = _NO_GZIP
     pages: ErrorPages = NO_PAGES
@@ -122,23 +143,37 @@ class Features:
     @property
     def concerns_requests(self) -> bool:
         """Whether a request takes the way through `intake`. (Rewriting comes before, when its place is looked for.)"""
-        return bool(self.limits) or self.concerns_replies
+        return bool(self.limits or self.conn_limits) or self.concerns_replies
 
     @property
     def concerns_replies(self) -> bool:
         """Whether each reply is to be looked at; redirects and cookies are named by `reply_rules.touched`."""
-        return self.cache is not None or self.gzip.is_on or self.intercepts_errors
+        return self.cache is not None or self.gzip.is_on or self.intercepts_errors or bool(self.reply_fields)
+
+    @property
+    def only_decorates(self) -> bool:
+        """Whether replies just get other fields, and nothing else is to be done that takes the way through `intake`."""
+        return bool(self.reply_fields) and not (
+            self.limits or self.conn_limits or self.cache is not None or self.gzip.is_on or self.intercepts_errors
+        )
 
     def limit_keys(self, facts: RequestFacts) -> list[tuple[RateLimitConfig, str]]:
         """The limits with this request's keys, for `RateLimits.admit`."""
         return [(rule.limit, rule.key_for(facts)) for rule in self.limits]
 
+    def conn_keys(self, facts: RequestFacts) -> list[tuple[ConnLimitConfig, str]]:
+        """The same for `ConnectionLimits.hold`."""
+        return [(rule.limit, rule.key_for(facts)) for rule in self.conn_limits]
+
+
+ZoneConfig = TypeVar("ZoneConfig", RateZoneConfig, ConnZoneConfig)
+
 
 @dataclass(frozen=True, slots=True)
-class RateZoneWord:
-    """A `limit_req_zone`: the zone and the template of its key."""
+class ZoneWord(Generic[ZoneConfig]):
+    """A `limit_req_zone` or `limit_conn_zone`: the zone and the template of its key."""
 
-    config: RateZoneConfig
+    config: ZoneConfig
     key: Template
 
 
@@ -160,6 +195,7 @@ class WholeFileFeatures:
     hops: TrustedHops = _NO_HOPS
     proxy_protocol_from: tuple[Network, ...] = ()
     rate_zones: tuple[RateZoneConfig, ...] = ()
+    conn_zones: tuple[ConnZoneConfig, ...] = ()
     cache_size: CacheSize = CacheSize()
 
     def expects_proxy_header(self, peer_ip: str) -> bool:

@@ -9,16 +9,19 @@ from functools import partial
 
 from services.proxy.access import Access, Visitor
 from services.proxy.answers import own_answer
+from services.proxy.decorating import DecoratingForwarding
 from services.proxy.destination import Destination
 from services.proxy.failures import refusal_response
 from services.proxy.forward import Forwarder, Forwarding
 from services.proxy.gateway import Gateway, Place
 from services.proxy.intake import Intake
 from services.proxy.mesh import Mesh
+from services.proxy.moments import now
+from services.proxy.refreshing import begin_refresh
 from services.proxy.revocation import Oversight, Revocation
 from services.proxy.rewritten_routes import Redirect
 from services.proxy.routing import BadPathError, NoRoute, SlashRedirect, upstream_target
-from services.proxy.shaping import ShapedForwarding, now
+from services.proxy.shaping import ShapedForwarding
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import RouteOptions, Router
@@ -61,7 +64,10 @@ class SiteHandler:
                 assert destination is not None
                 return Forwarding(self._forwarder, request, destination, target)
             except HttpError as error:
-                return refusal_response(request, error, route.location.features.pages)
+                features = route.location.features
+                refusal = refusal_response(request, error, features.pages)
+                features.reply_fields.decorate(request, refusal)
+                return refusal
         if isinstance(found, Redirect):
             return Response.redirect(found.location, found.status)
         if isinstance(found, SlashRedirect):
@@ -72,11 +78,18 @@ class SiteHandler:
 
     def _look(self, request: Request, place: Place, target: str) -> Response:
         """What the place says before anything is forwarded: who may come, how often, and whether it is known here."""
+        features = place.route.location.features
         if (answer := own_answer(request, place.route.location)) is not None:
+            features.reply_fields.decorate(request, answer)
             return answer
         assert place.destination is not None
-        taken = self._intake.take(request, place.route.location.features, now())
+        if features.only_decorates:
+            return DecoratingForwarding(self._forwarder, request, place.destination, target)
+        taken = self._intake.take(request, features, now())
         if taken.response is not None and not taken.delay_s:
+            features.reply_fields.decorate(request, taken.response)
+            if taken.refresh is not None:
+                begin_refresh(self._forwarder, request, place.destination, target, taken.refresh)
             return taken.response
         if taken.is_plain:
             return Forwarding(self._forwarder, request, place.destination, target)

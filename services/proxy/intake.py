@@ -5,17 +5,18 @@ Owns what outlives requests: who is known, rates, the cache and the fetches that
 the reply is `reply_work`'s. `Features.concerns_requests` says whether a location needs any of this.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from services.proxy.cache_rules import Pairs, read_traits
+from services.proxy.cache_rules import Pairs, may_use_while_updating, read_traits
 from services.proxy.cache_work import CacheStore, CacheWork
 from services.proxy.config_values import ProxyConfig
+from services.proxy.connection_limits import ConnectionLimits, Hold
 from services.proxy.failures import failure_response
-from services.proxy.features import PLAIN_FILE, Features, WholeFileFeatures
+from services.proxy.features import PLAIN_CHOICE, PLAIN_FILE, Features, WholeFileFeatures
 from services.proxy.forwarding_fields import ClientFinder, client_view, port_of, remember_view
 from services.proxy.moments import Moment
 from services.proxy.rate_limits import RateLimits
-from services.proxy.reply_cache import CacheQuery, Decision, ReplyCache, Verdict
+from services.proxy.reply_cache import BYPASSED, CacheQuery, Decision, ReplyCache, Verdict
 from services.proxy.reply_work import ReplyWork
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import wants_tunnel
@@ -23,6 +24,7 @@ from services.proxy.templates import RequestFacts
 from shared.httpcore.message import Request, Response
 
 RATE_LIMITED = Outcome(429, "rate_limited", "this client asks too often")
+CROWDED = Outcome(429, "too_many_at_once", "this client has too much under way")
 ONLY_IF_CACHED = Outcome(504, "only_if_cached", "the cache has no reply that may be used, and none was to be fetched")
 
 
@@ -33,6 +35,9 @@ class Taken:
 
     `waits_for`: another may be fetching the same, so that key is joined in `store.fetches` first. Who is told to
     wait and then that the reply is there asks `look_up` again; who is told to go on uses this value.
+
+    `hold`: the places to be taken before it is forwarded and given back when it is over; who gets none is `crowded`.
+    `refresh`: the `response` is stale, and this is to fetch it anew while nobody waits.
     """
 
     response: Response | None = None
@@ -40,11 +45,23 @@ class Taken:
     work: ReplyWork | None = None
     conditions: Pairs = ()
     waits_for: str = ""
+    hold: Hold | None = None
+    refresh: "Refresh | None" = None
 
     @property
     def is_plain(self) -> bool:
         """Whether the request is just forwarded."""
-        return self.response is None and self.work is None and not self.delay_s
+        return self.response is None and self.work is None and not self.delay_s and self.hold is None
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A fetch for the cache alone, by the request of a client who has a stale reply. `features` are what of the place's
+    a reply goes through before it is kept.
+    """
+
+    work: CacheWork
+    features: Features
 
 
 _FORWARD = Taken()
@@ -58,6 +75,7 @@ class Intake:
         self.verdicts = dict.fromkeys(Verdict, 0)  # how often the cache said so, since the start
         self.delayed_count = self.refused_count = 0  # by rate limits
         self.limits = RateLimits()
+        self.connections = ConnectionLimits()
         self.store = _new_store(PLAIN_FILE)
         self._finder: ClientFinder | None = None  # None: nobody's word counts
 
@@ -68,6 +86,7 @@ class Intake:
         features = self._whole = config.features
         self._finder = ClientFinder(features.hops) if features.hops.networks else None
         self.limits.apply(features.rate_zones)
+        self.connections.apply(features.conn_zones)
         self.store = _new_store(features)
 
     def expects_proxy_header(self, peer_ip: str) -> bool:
@@ -89,7 +108,15 @@ class Intake:
                 return Taken(failure_response(request, RATE_LIMITED, "proxy", features.pages, admission.retry_after_s))
             delay_s = admission.delay_s
             self.delayed_count += delay_s > 0
-        return self.look_up(request, features, self.store, now, delay_s)
+        taken = self.look_up(request, features, self.store, now, delay_s)
+        if features.conn_limits and taken.response is None:  # what is at hand holds nobody up
+            hold = self.connections.hold(features.conn_keys(RequestFacts(request, "")))
+            return Taken(None, delay_s, taken.work, taken.conditions, taken.waits_for, hold)
+        return taken
+
+    def crowded(self, request: Request, features: Features) -> Response:
+        """The reply to a request that found no place."""
+        return failure_response(request, CROWDED, "proxy", features.pages)
 
     def look_up(
         self, request: Request, features: Features, store: CacheStore, now: Moment, delay_s: float = 0.0
@@ -98,16 +125,46 @@ class Intake:
         if features.cache is None or wants_tunnel(request):
             work = ReplyWork(request, features) if features.concerns_replies else None
             return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
-        query = query_of(request)
-        decision = store.replies.look_up(query, features.cache, now.unix_s)
+        query, decision = self._decide(request, features, store, now)
+        stale = decision.stored if decision.verdict is Verdict.STALE else None
+        may_be_stale = stale is not None and may_use_while_updating(stale, query.traits, features.cache, now.unix_s)
+        refresh = None
+        if may_be_stale:
+            refresh = self._refresh(features, store, query, decision)
+            if refresh is not None or store.fetches.is_under_way(query.key):
+                decision = Decision(Verdict.UPDATING, stale)
         self.verdicts[decision.verdict] += 1
         if decision.verdict is Verdict.REFUSE:
             return Taken(failure_response(request, ONLY_IF_CACHED, "proxy", features.pages))
-        leads = features.collapses and _may_be_shared(decision, query)
+        leads = (features.collapses or may_be_stale) and _may_be_shared(decision, query)
         work = ReplyWork(request, features, CacheWork(store, query, decision, features.cache, leads=leads))
-        if decision.verdict is Verdict.HIT:
-            return Taken(work.answer_from_cache(now), delay_s)
+        if decision.verdict in (Verdict.HIT, Verdict.UPDATING):
+            return Taken(work.answer_from_cache(now), delay_s, refresh=refresh)
         return Taken(None, delay_s, work, decision.conditions, query.key if leads else "")
+
+    def _refresh(self, features: Features, store: CacheStore, query: CacheQuery, decision: Decision) -> Refresh | None:
+        """The fetch by which a stale reply becomes fresh without its client's waiting; None: that is not to be."""
+        assert features.cache is not None
+        if not (features.refreshes and store.may_refresh and _is_for_all(query)):
+            return None
+        work = CacheWork(store, query, decision, features.cache)
+        return Refresh(work, Features(cache=features.cache, reply_rules=features.reply_rules))
+
+    def _decide(
+        self, request: Request, features: Features, store: CacheStore, now: Moment
+    ) -> tuple[CacheQuery, Decision]:
+        query, choice = query_of(request), features.cache_choice
+        assert features.cache is not None
+        if choice is PLAIN_CHOICE:
+            return query, store.replies.look_up(query, features.cache, now.unix_s)
+        facts = RequestFacts(request, "")
+        query = replace(query, own_key=choice.key_for(facts), may_be_kept=choice.keeps(facts))
+        if choice.bypasses(facts):
+            return query, BYPASSED
+        decision = store.replies.look_up(query, features.cache, now.unix_s)
+        if decision.conditions and not query.may_be_kept:  # what comes is its own, and whole
+            decision = replace(decision, conditions=())
+        return query, decision
 
 
 def _new_store(whole: WholeFileFeatures) -> CacheStore:
@@ -118,10 +175,16 @@ def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
     """Whether another's fetch may serve this request, and this one's others: what comes will mostly be stored. A 304 to
     the client's own condition is not, and neither is what one gets who proves who he is.
     """
-    if query.method != "GET" or query.traits.no_store or query.traits.has_authorization:
+    if not _is_for_all(query):
         return False
     has_condition = "if-none-match" in query.headers or "if-modified-since" in query.headers
     return bool(decision.conditions) or (decision.verdict in (Verdict.MISS, Verdict.STALE) and not has_condition)
+
+
+def _is_for_all(query: CacheQuery) -> bool:
+    """Whether what comes may mostly be kept, as far as the request says."""
+    traits = query.traits
+    return query.method == "GET" and query.may_be_kept and not traits.no_store and not traits.has_authorization
 
 
 def query_of(request: Request) -> CacheQuery:

@@ -4,6 +4,7 @@ The rules are `cache_rules`'; here is what is remembered. Whoever forwards asks 
 and says what came: `keep`, `refresh`, `invalidate`. `collapsing` makes many who miss together ask once.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -40,7 +41,8 @@ class CacheQuery:
     """A request as the cache sees it. `site` is what the client asked for, `https://host:port`.
 
     `place` is whatever else the reply may depend on without `Vary` saying so: the Host that a trusted hop sent and the
-    port that it spoke of, when they are not those of `site`.
+    port that it spoke of, when they are not those of `site`. `own_key` is what an operator has instead of all that, ""
+    for nothing. Not `may_be_kept`: what comes is for this request alone, and says nothing about what is stored.
     """
 
     method: str
@@ -50,11 +52,13 @@ class CacheQuery:
     traits: RequestTraits
     has_body: bool = False
     place: str = ""
+    own_key: str = ""
+    may_be_kept: bool = True
 
     @property
     def key(self) -> str:
         """§2: the target URI; HEAD is answered from what GET left."""
-        return self.key_of(self.target)
+        return self.own_key or self.key_of(self.target)
 
     def key_of(self, target: str) -> str:
         """The key of another target of the same site."""
@@ -62,11 +66,12 @@ class CacheQuery:
 
 
 class Verdict(Enum):
-    """What becomes of a request; the values are those of Cache-Status (RFC 9211 §2.2), `hit` apart."""
+    """What becomes of a request; the values are those of Cache-Status (RFC 9211 §2.2), but for the hits."""
 
     HIT = "hit"  # answer with `stored`
     MISS = "miss"  # forward, and keep the reply
     STALE = "stale"  # forward with `conditions`; after a 304 answer with `stored`
+    UPDATING = "updating"  # answer with `stored`, which is stale: another request fetches it anew
     BYPASS = "bypass"  # forward as if there were no cache
     REFUSE = "only-if-cached"  # 504, as the client wished (RFC 9111 §5.2.1.7)
 
@@ -80,7 +85,7 @@ class Decision:
     conditions: Pairs = ()
 
 
-_BYPASS, _MISS, _REFUSE = Decision(Verdict.BYPASS), Decision(Verdict.MISS), Decision(Verdict.REFUSE)
+BYPASSED, _MISS, _REFUSE = Decision(Verdict.BYPASS), Decision(Verdict.MISS), Decision(Verdict.REFUSE)
 
 
 class ReplyCache:
@@ -105,7 +110,7 @@ class ReplyCache:
     def foresee(self, query: CacheQuery, settings: CacheSettings, now: float) -> Decision:
         """What `look_up` would say. Asking keeps nothing stored for longer."""
         if query.method not in ("GET", "HEAD") or query.has_body or query.traits.is_origin_only:
-            return _BYPASS
+            return BYPASSED
         is_hit_wanted = settings.honours_client and query.traits.only_if_cached
         stored = self._find(query.key, query.headers)
         if stored is None:
@@ -128,6 +133,8 @@ class ReplyCache:
     def plan(self, query: CacheQuery, reply: Received, settings: CacheSettings) -> StoredReply | None:
         """The reply to collect the body for, to be given to `keep`; None when it must not or can't be stored."""
         if query.has_body:  # the body is in no key: what it made the upstream say is nobody else's
+            return None
+        if not query.may_be_kept:
             return None
         stored = storable(query.method, query.headers, query.traits, reply, settings)
         length = reply.headers.get("content-length") or ""
@@ -174,7 +181,7 @@ class ReplyCache:
         """§4.4: what a write has made untrue is forgotten, whoever did it; how many replies."""
         count = 0
         for target in invalidated_targets(query.method, query.site, query.target, reply):
-            key = query.key_of(target)
+            key = query.key if target == query.target else query.key_of(target)
             count += self._discard(key, list(self._variants.get(key, ())))
         return count
 
@@ -250,8 +257,9 @@ def cache_status(decision: Decision, now: float, *, is_stored: bool = False, ups
     """The Cache-Status field (RFC 9211) for a reply: how the cache came to it."""
     name = "weaprous"
     stored = decision.stored
-    if decision.verdict is Verdict.HIT and stored is not None:
-        return f"{name}; hit; ttl={int(stored.freshness_s(now))}"
+    if decision.verdict in (Verdict.HIT, Verdict.UPDATING) and stored is not None:
+        hit = f"{name}; hit; ttl={math.floor(stored.freshness_s(now))}"
+        return hit if decision.verdict is Verdict.HIT else f"{hit}; detail=updating"
     reason = {Verdict.STALE: "stale", Verdict.BYPASS: "bypass"}.get(decision.verdict, "uri-miss")
     parts = [name, f"fwd={reason}"]
     if upstream_status is not None:

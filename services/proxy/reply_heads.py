@@ -63,9 +63,18 @@ class ReplyHead(ResponseHead):
         """The same head with other fields. Not `has_length`: its body is now of unknown length."""
         changed = copy(self)
         changed.passed = self.start + serialize_fields(pairs).encode("latin-1")
+        changed.has_date = _DATE.search(changed.passed) is not None
         changed.redirects = changed.sets_cookie = False
         if not has_length:
             changed.content_length = None
+        return changed
+
+    def with_more(self, pairs: Iterable[tuple[str, str]]) -> "ReplyHead":
+        """The same head and these fields, as far as they have a value."""
+        more = [pair for pair in pairs if pair[1]]
+        changed = copy(self)
+        changed.passed += serialize_fields(more).encode("latin-1")
+        changed.has_date = self.has_date or any(name.lower() == "date" for name, _ in more)
         return changed
 
     @property

@@ -12,7 +12,9 @@ from services.proxy.failures import intercepted_response
 from services.proxy.features import Features
 from services.proxy.moments import Moment
 from services.proxy.reply_cache import answer_from, cache_status
+from services.proxy.reply_fields import joined
 from services.proxy.reply_gzip import Coding, GzipStream, ReplyFacts, choose_coding, coded_pairs, gzip_pieces
+from services.proxy.reply_heads import ReplyHead
 from services.proxy.reply_rewriting import rewrite_reply_fields
 from services.proxy.templates import RequestFacts
 from shared.httpcore.compression import MAX_WHOLE_BYTES
@@ -38,6 +40,12 @@ class Shaped:
     needs_body: bool = False
 
 
+def received_of(head: ReplyHead, began_at: float, now: Moment) -> Received:
+    """The head that has come, of a request that was begun at this steady time."""
+    asked_at = now.unix_s - (now.steady_s - began_at)
+    return Received(head.status, Headers.parse(head.field_lines), asked_at, now.unix_s)
+
+
 class ReplyWork:
     """One reply. Used where `Features.concerns_replies`; elsewhere `reply_rules` alone may concern a few fields."""
 
@@ -52,7 +60,8 @@ class ReplyWork:
         is the `host:port` that it came from.
         """
         rules = self._features.reply_rules
-        pairs = rewrite_reply_fields(reply.headers, rules, RequestFacts(self._request, upstream))
+        facts = RequestFacts(self._request, upstream)
+        pairs = rewrite_reply_fields(reply.headers, rules, facts)
         cache = self._cache
         if cache is not None:
             received = Received(reply.status, Headers(pairs), reply.requested_at, reply.received_at)
@@ -66,13 +75,22 @@ class ReplyWork:
         if cache is not None:
             said = cache_status(cache.decision, now.unix_s, is_stored=cache.is_keeping, upstream_status=reply.status)
             pairs.append(("Cache-Status", said))
+        fields = self._features.reply_fields
+        additions = fields.additions(reply.status, facts) if fields.added else []
         length = reply.headers.get("content-length") or ""
-        coding = self._choose(reply.status, pairs, int(length) if length.isdigit() else None)
+        # By what the upstream says, hidden or not, and by what is said for it.
+        coding = self._choose(reply.status, pairs + additions, int(length) if length.isdigit() else None)
+        if fields:
+            pairs = joined(fields.shown(pairs), additions)
         if coding is Coding.GZIP and self._request.method != "HEAD":
             self._gzip = GzipStream(self._features.gzip.level)
         is_coded = coding is Coding.GZIP
         needs_body = is_coded or (cache is not None and cache.is_keeping)
         return Shaped(None, coded_pairs(pairs, coding), is_coded, needs_body)
+
+    def switched(self, headers: Headers) -> Pairs:
+        """The fields of a 101, which neither waits nor is kept."""
+        return self._features.reply_fields.shown(headers)
 
     def on_data(self, data: bytes, now: Moment) -> bytes:
         """What is sent for this part of the body."""
@@ -111,7 +129,8 @@ class ReplyWork:
         pairs = [pair for pair in answer.pairs if pair[0].lower() not in _WRITTEN_BY_SERVER]
         pairs.append(("Cache-Status", cache_status(cache.decision, now.unix_s, upstream_status=upstream_status)))
         coding = self._choose(answer.status, pairs, len(stored.body))
-        fields, body, level = coded_pairs(pairs, coding), answer.body, self._features.gzip.level
+        shown = self._features.reply_fields.shown(pairs)  # what is added is added to all replies that are made here
+        fields, body, level = coded_pairs(shown, coding), answer.body, self._features.gzip.level
         if coding is Coding.GZIP and len(body) > MAX_WHOLE_BYTES:
             return StreamingResponse(answer.status, gzip_pieces(body, level), None, fields)
         if coding is Coding.GZIP:

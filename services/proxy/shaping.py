@@ -7,16 +7,18 @@ Everything else is `forward`'s; places without such words never get here, and pa
 import asyncio
 from dataclasses import replace
 from functools import partial
-from time import monotonic, time
+from time import monotonic
 
-from services.proxy.cache_rules import Received
+from services.proxy.attempt import Stage
+from services.proxy.cache_rules import CONDITIONS
 from services.proxy.destination import Destination
 from services.proxy.forward import Forwarder, Forwarding
 from services.proxy.intake import Intake, Taken
-from services.proxy.moments import Moment
+from services.proxy.moments import now
+from services.proxy.refreshing import begin_refresh
 from services.proxy.relay import Passing
 from services.proxy.reply_heads import ReplyHead
-from services.proxy.reply_work import ReplyWork
+from services.proxy.reply_work import ReplyWork, received_of
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import without_fields
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
@@ -27,18 +29,12 @@ from shared.httpcore.serializing import BODILESS
 
 # How long a request waits for another's fetch before it asks by itself: nginx's `proxy_cache_lock_timeout`.
 PATIENCE_S = 5.0
-_CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
-
-
-def now() -> Moment:
-    """Now, by both clocks."""
-    return Moment(monotonic(), time())
 
 
 class ShapedForwarding(Forwarding):
     """A request for which `intake` has more to say than to forward it."""
 
-    __slots__ = ("_intake", "_place", "_store", "_taken", "_timer", "_waits_for")
+    __slots__ = ("_hold", "_intake", "_place", "_store", "_taken", "_timer", "_waits_for")
 
     def __init__(
         self, forwarder: Forwarder, request: Request, destination: Destination, target: str, intake: Intake,
@@ -49,6 +45,7 @@ class ShapedForwarding(Forwarding):
         self._intake = intake
         self._store = intake.store  # that of the configuration by which the request came, whatever is reloaded
         self._taken = taken
+        self._hold = taken.hold  # its places in the zones of `limit_conn`
         self._timer: asyncio.TimerHandle | None = None
         self._waits_for = ""  # the key of the fetch that another is at
 
@@ -66,7 +63,11 @@ class ShapedForwarding(Forwarding):
     def _start(self) -> None:
         self._timer = None
         if self._taken.response is not None:
-            self._answer(self._taken.response)
+            self._answer_at_hand(self._taken.response)
+            return
+        if self._hold is not None and not self._hold.take():
+            self._taken = replace(self._taken, work=None)  # it leads nobody
+            self._answer(self._intake.crowded(self.request, self._place.features))
             return
         key = self._taken.waits_for
         if key and not self._store.fetches.join(key, self._on_fetched, monotonic()):
@@ -74,6 +75,11 @@ class ShapedForwarding(Forwarding):
             self._timer = self.client.loop.call_later(PATIENCE_S, self.guard, self._lose_patience)
             return
         self._try_one()
+
+    def _answer_at_hand(self, response: Response) -> None:
+        if (refresh := self._taken.refresh) is not None:
+            begin_refresh(self._forwarder, self.request, self._place, self._target, refresh)
+        self._answer(response)
 
     def _on_fetched(self, is_stored: bool) -> None:
         """See `collapsing`: it calls from within another's exchange, so this one goes on a little later."""
@@ -89,7 +95,7 @@ class ShapedForwarding(Forwarding):
             features = self._destination.features
             taken = self._taken = self._intake.look_up(self.request, features, self._store, now())
             if taken.response is not None:
-                self._answer(taken.response)
+                self._answer_at_hand(taken.response)
                 return
             self._destination = _with_conditions(self._place, taken)
         self._try_one()
@@ -113,18 +119,21 @@ class ShapedForwarding(Forwarding):
             self._settle()
         self._stop_waiting()
         super().abandon()
+        self._leave()
 
     # --- the reply ---------------------------------------------------------------------------------------------
 
     def _pass_reply(self, head: ReplyHead, data: bytes) -> None:
         work = self._taken.work
-        if work is None or head.status == 101:
+        if work is None:
             super()._pass_reply(head, data)
             return
+        if head.status == 101:
+            self._reply = head.with_pairs(work.switched(Headers.parse(head.field_lines)), has_length=True)
+            super()._pass_reply(self._reply, data)
+            return
         moment = now()
-        asked_at = moment.unix_s - (moment.steady_s - self.began_at)
-        received = Received(head.status, Headers.parse(head.field_lines), asked_at, moment.unix_s)
-        shaped = work.on_head(received, self.upstream.name, moment)
+        shaped = work.on_head(received_of(head, self.began_at, moment), self.upstream.name, moment)
         is_bodiless = self.request.method == "HEAD" or head.status in BODILESS
         if shaped.response is not None:
             self._free(reuse=is_bodiless and head.keep_alive and len(data) == head.size)
@@ -150,11 +159,42 @@ class ShapedForwarding(Forwarding):
 
     def _answer(self, response: Response) -> None:
         self._settle()
+        self._place.features.reply_fields.decorate(self.request, response)
         super()._answer(response)
+        if self.stage is not Stage.TUNNELLING:
+            self._leave()
 
     def _crash(self) -> None:
         super()._crash()
         self._settle()
+        if self.is_over:
+            self._leave()
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def send_whole(self, body: bytes, *, is_clean: bool) -> None:
+        """See Answering."""
+        super().send_whole(body, is_clean=is_clean)
+        self._leave()
+
+    def end_reply(self, sent_bytes: int, *, reuse: bool) -> None:
+        """See Answering."""
+        super().end_reply(sent_bytes, reuse=reuse)
+        self._leave()
+
+    def _cut(self, detail: str, sent_bytes: int = 0) -> None:
+        super()._cut(detail, sent_bytes)
+        self._leave()
+
+    def on_tunnel_ended(self) -> None:
+        """See TunnelOwner."""
+        super().on_tunnel_ended()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Its places are free for another of its client's. Harmless when it has none."""
+        if self._hold is not None:
+            self._hold.release()
 
     def _settle(self) -> None:
         """Nobody waits for this one's fetch any more. Harmless when it came to its end."""
@@ -189,5 +229,5 @@ def _with_conditions(destination: Destination, taken: Taken) -> Destination:
     """The same place, asked with the cache's conditions in place of the client's (RFC 9111 §4.3.1)."""
     if not taken.conditions:
         return destination
-    headers = without_fields(destination.headers, _CONDITIONS)
+    headers = without_fields(destination.headers, CONDITIONS)
     return replace(destination, headers=headers, extra_fields=(*destination.extra_fields, *taken.conditions))

@@ -23,7 +23,11 @@ class RequestFacts:
 
 
 class TemplateError(ValueError):
-    """The text holds a `$` that begins no known variable; the message says which are known."""
+    """The text holds a `$` that begins no known variable. `instead`: what to write, "" where nobody knows."""
+
+    def __init__(self, message: str, instead: str = "") -> None:
+        super().__init__(message)
+        self.instead = instead
 
 
 Render = Callable[[RequestFacts], str]
@@ -105,6 +109,20 @@ STEADY_PREFIXES = ("http_", "cookie_")
 # in the query.
 PREFIXES = (*STEADY_PREFIXES, "arg_")
 
+# Variables of nginx that people try, and what there is in their place.
+ELSEWHERE = {
+    "upstream_cache_status": "every reply that the cache had a part in says so in Cache-Status",
+    "upstream_addr": "the upstream is $proxy_host, and stands in the access log",
+    "host_header": "write $http_host",
+    "server_name": "write $host",
+    "binary_remote_addr": "write $remote_addr",
+    "proxy_protocol_addr": "write $remote_addr, which is what the PROXY header says",
+    "document_uri": "write $uri",
+    "query_string": "write $args",
+    "request": "write $request_method and $request_uri",
+    "is_args": "write $request_uri, or $uri and $args",
+}
+
 _PART = re.compile(
     r"\$(?:\{(?P<braced>[A-Za-z0-9_]+)\}|(?P<bare>[A-Za-z0-9_]+))|(?P<stray>\$)|(?P<text>[^$]+)", re.DOTALL
 )
@@ -127,6 +145,11 @@ class Template:
     def is_empty(self) -> bool:
         """Whether nothing was written, by which nginx means: do not send the field."""
         return not self.parts
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is the same for every request."""
+        return all(isinstance(part, str) for part in self.parts)
 
     def render(self, facts: RequestFacts) -> str:
         """The text with each variable's value in its place."""
@@ -162,4 +185,4 @@ def _variable(name: str) -> Render:
     if name.startswith("arg_") and len(name) > 4:
         prefix = name[4:] + "="
         return lambda facts: _argument(facts.request.query, prefix)
-    raise TemplateError(f"there is no variable ${name}")
+    raise TemplateError(f"there is no variable ${name}", ELSEWHERE.get(name, ""))

@@ -47,12 +47,12 @@ HTML = {"Accept": "text/html"}
 
 
 @contextmanager
-def shaped_site(folder: Path) -> Iterator[Site]:
+def shaped_site(folder: Path, conf: str = CONF) -> Iterator[Site]:
     """One proxy and its upstream."""
     (folder / "sorry.html").write_text(SORRY)
     upstream = Upstream(name="u1")
     path = folder / "proxy.conf"
-    path.write_text(CONF.format(address=upstream.address))
+    path.write_text(conf.format(address=upstream.address, port=upstream.port))
     proxy = Service("services.proxy", ("--config", str(path)), service_environment(), folder / "log")
     proxy.wait_healthy()
     yield Site(proxy, upstream)

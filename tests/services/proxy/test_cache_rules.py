@@ -13,6 +13,7 @@ from services.proxy.cache_rules import (
     is_still_allowed,
     may_replace_failure,
     may_reuse,
+    may_use_while_updating,
     read_traits,
     refreshed,
     storable,
@@ -210,6 +211,40 @@ def test_what_may_stand_in_when_the_upstream_fails(
     settings = CacheSettings(stale_if_error_s=default_s)
     reply = stored(f"Cache-Control: {control}", 'ETag: "x"', settings=settings)
     assert may_replace_failure(reply, T0 + age_s) is expected
+
+
+@pytest.mark.parametrize(
+    ("control", "asked", "age_s", "default_s", "expected"),
+    [
+        ("max-age=10", "", 15, 0, False),
+        ("max-age=10", "", 15, 10, True),
+        ("max-age=10", "", 20, 10, False),
+        ("max-age=10, stale-while-revalidate=5", "", 14, 0, True),
+        ("max-age=10, stale-while-revalidate=5", "", 16, 600, False),  # the reply's own word comes first
+        ("max-age=10, stale-while-revalidate=5, must-revalidate", "", 11, 600, False),
+        ("max-age=10, s-maxage=10", "", 11, 600, False),
+        ("no-cache, stale-while-revalidate=5", "", 1, 600, False),
+        ("max-age=10", "max-age=30", 15, 10, False),
+        ("max-age=10", "min-fresh=1", 15, 10, False),
+        ("max-age=10", "no-cache", 15, 10, False),
+    ],
+)
+def test_what_may_be_used_while_another_fetches_it_anew(
+    control: str, asked: str, age_s: float, default_s: float, expected: bool
+) -> None:
+    settings = CacheSettings(stale_while_updating_s=default_s)
+    reply = stored(f"Cache-Control: {control}", 'ETag: "x"', settings=settings)
+    traits = read_traits(headers(f"Cache-Control: {asked}") if asked else headers())
+    assert may_use_while_updating(reply, traits, settings, T0 + age_s) is expected
+    deaf = CacheSettings(stale_while_updating_s=default_s, honours_client=False)
+    if asked:
+        assert may_use_while_updating(reply, traits, deaf, T0 + age_s)
+
+
+def test_what_is_stale_at_once_and_can_t_be_asked_about_is_kept_where_it_may_be_used_stale() -> None:
+    assert store("Cache-Control: max-age=0") is None
+    assert store("Cache-Control: max-age=0, stale-while-revalidate=5") is not None
+    assert store("Cache-Control: max-age=0", settings=CacheSettings(stale_while_updating_s=5)) is not None
 
 
 def test_the_origin_is_asked_about_what_is_stored() -> None:

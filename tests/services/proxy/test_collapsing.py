@@ -85,3 +85,24 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(MAX_UNSTORABLE + 10):
         fetches.settle(str(number), 0.0, is_stored=False, may_be_stored=False)
     assert len(fetches._unstorable) == MAX_UNSTORABLE
+
+
+def test_one_who_need_not_wait_leads_only_where_nobody_does() -> None:
+    fetches, other = Fetches(), Waiting()
+    assert not fetches.is_under_way("k")
+    assert fetches.lead("k", 0.0)
+    assert fetches.is_under_way("k")
+    assert not fetches.lead("k", 0.0)
+    assert not fetches.join("k", other, 0.0)
+    fetches.settle("k", 1.0, is_stored=True)
+    assert (other.told, fetches.is_under_way("k")) == ([True], False)
+    assert fetches.lead("k", 1.0)
+
+
+def test_what_can_t_be_stored_is_led_by_nobody_for_a_while() -> None:
+    fetches = Fetches()
+    assert fetches.lead("k", 0.0)
+    fetches.settle("k", 0.0, is_stored=False, may_be_stored=False)
+    assert not fetches.lead("k", UNSTORABLE_S / 2)
+    assert not fetches.is_under_way("k")
+    assert fetches.lead("k", UNSTORABLE_S)

@@ -1,6 +1,7 @@
 """The cache from the outside: ask, fetch, keep, ask again; what is found, what has gone, and how much it holds."""
 
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -316,3 +317,18 @@ def test_cache_status_says_what_happened(cache: ReplyCache) -> None:
         "weaprous; fwd=stale; fwd-status=304"
     )
     assert cache_status(look(cache, query(method="POST")), T0) == "weaprous; fwd=bypass"
+
+
+def test_a_key_of_one_s_own_takes_the_place_of_the_url_and_a_write_by_it_makes_it_go(cache: ReplyCache) -> None:
+    mine = replace(query("/a?x=1"), own_key=" pool /a")
+    assert fetch(cache, mine, "Cache-Control: max-age=60")
+    assert look(cache, replace(query("/a?x=2"), own_key=" pool /a")).verdict is Verdict.HIT
+    assert look(cache, query("/a?x=1")).verdict is Verdict.MISS
+    write = replace(query("/a?x=3", method="POST"), own_key=" pool /a")
+    assert cache.invalidate(write, reply()) == 1
+    assert look(cache, mine).verdict is Verdict.MISS
+
+
+def test_what_is_for_one_request_alone_is_not_planned_for(cache: ReplyCache) -> None:
+    asked = replace(query(), may_be_kept=False)
+    assert cache.plan(asked, reply("Cache-Control: max-age=60"), CacheSettings()) is None

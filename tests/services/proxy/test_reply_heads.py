@@ -222,3 +222,15 @@ def test_a_head_knows_whether_it_may_name_the_upstream() -> None:
         head = heads.read(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n")
         assert head is not None
         assert (head.redirects, head.sets_cookie) == expected
+
+
+def test_a_head_with_other_fields_is_the_same_reply_and_knows_whether_it_has_a_date() -> None:
+    head = read(b"HTTP/1.1 200 OK\r\nDate: now\r\nLocation: /x\r\nConnection: close\r\nContent-Length: 5\r\n\r\n")
+    changed = head.with_pairs([("X-A", "1"), ("Content-Length", "5")], has_length=True)
+    assert changed.passed == b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n"
+    assert (changed.has_date, changed.redirects, changed.keep_alive) == (False, False, False)
+    assert (changed.size, changed.content_length, head.has_date) == (head.size, 5, True)
+    more = changed.with_more([("X-B", "2"), ("X-Empty", "")])
+    assert more.passed == changed.passed + b"X-B: 2\r\n"
+    assert (more.has_date, changed.with_more([("date", "then")]).has_date) == (False, True)
+    assert b"X-B" not in changed.passed

@@ -5,7 +5,15 @@ from ipaddress import ip_network
 import pytest
 
 from services.proxy.forwarding_fields import ClientFinder, remember_view
-from services.proxy.templates import RequestFacts, TemplateError, host_name, parse_template
+from services.proxy.templates import (
+    ELSEWHERE,
+    PREFIXES,
+    VARIABLES,
+    RequestFacts,
+    TemplateError,
+    host_name,
+    parse_template,
+)
 from services.proxy.trusted_hops import TrustedHops
 from shared.httpcore.limits import DEFAULT_LIMITS
 from shared.httpcore.message import Request
@@ -90,3 +98,20 @@ def test_who_the_client_is_behind_a_trusted_hop_is_in_the_variables() -> None:
     )
     continued = parse_template("$remote_addr $proxy_add_x_forwarded_for")
     assert continued.render(RequestFacts(request, "u:1")) == "9.9.9.9 9.9.9.9, 10.0.0.1"
+
+
+def test_a_variable_of_nginx_that_is_not_here_says_what_is() -> None:
+    for name in ELSEWHERE:
+        assert name not in VARIABLES
+        assert not name.startswith(PREFIXES)
+        with pytest.raises(TemplateError) as caught:
+            parse_template(f"${name}")
+        assert caught.value.instead == ELSEWHERE[name]
+    with pytest.raises(TemplateError) as caught:
+        parse_template("$nothing_at_all")
+    assert caught.value.instead == ""
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", True), ("DENY", True), ("$host", False), ("a $arg_b", False)])
+def test_a_text_without_variables_is_the_same_for_everybody(text: str, expected: bool) -> None:
+    assert parse_template(text).is_constant is expected
