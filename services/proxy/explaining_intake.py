@@ -31,7 +31,7 @@ def explain_limits(request: Request, location: LocationConfig, zones: Iterable[R
     return {"rates": rates, "max_body_bytes": max_body, "why": "; ".join([*(rate["why"] for rate in rates), body])}
 
 
-def _describe_rate(rule: LimitRule, zones: Mapping[str, RateZoneConfig], facts: RequestFacts) -> Json:
+def _describe_rate(rule: LimitRule[RateLimitConfig], zones: Mapping[str, RateZoneConfig], facts: RequestFacts) -> Json:
     """`value`: the request's key, "" when it has none. `undelayed`: how many of the burst need not wait."""
     limit, zone, value = rule.limit, zones[rule.limit.zone], rule.key_for(facts)
     whose = f"this one's is {value}" if value else "this one has none, so it is not limited"
