@@ -10,7 +10,7 @@ import select
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote_plus
 
@@ -72,7 +72,8 @@ class LineWriter:
 
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
-        self._pending: list[tuple[Callable[[Any], str], Any]] = []
+        self._pending: list[Any] = []  # what `_render` will make lines of
+        self._render: Callable[[Any], str] = "".join
         self._writing = threading.Lock()
         self._call_later: Callable[[float, Callable[[], None]], object] | None = None
         self._batch_s = 0.0
@@ -81,22 +82,26 @@ class LineWriter:
         """From now on a batch is written `batch_s` seconds after its first line, by a timer of the loop."""
         self._call_later, self._batch_s = call_later, batch_s
 
-    def render_later(self, render: Callable[[Values], str], values: Values) -> None:
-        """The line `render(values)`, which ends in a newline, is made and goes out with its batch.
+    def render_later(self, render: Callable[[Sequence[Values]], str], values: Values) -> None:
+        """The line of these values goes out with its batch, which `render` makes: lines that end in a newline.
 
         For the event loop's thread. Made one after another, lines cost half of what each costs between two requests.
+        Another `render` than the last one's begins another batch.
         """
+        if render is not self._render:
+            self.flush()
+            self._render = render
         pending = self._pending
         if not pending and self._call_later is not None:
             self._call_later(self._batch_s, self.flush)
-        pending.append((render, values))
+        pending.append(values)
         if len(pending) >= MAX_BATCH_LINES:
             self.flush()
 
     def write(self, line: str) -> None:
         """The line, which ends in a newline, and all that waited before it are with the kernel afterwards."""
-        self._pending.append((str, line))
-        self.flush()
+        with self._writing:
+            self._flush(line)
 
     def flush(self) -> None:
         """Nothing waits afterwards."""
@@ -109,12 +114,12 @@ class LineWriter:
             self._flush()
             self._writing.release()
 
-    def _flush(self) -> None:
+    def _flush(self, last: str = "") -> None:
         count = len(self._pending)
-        lines = self._pending[:count]
+        batch = self._pending[:count]
         del self._pending[:count]  # in place: another thread may be appending
-        if lines:
-            text = "".join([render(values) for render, values in lines])
+        text = self._render(batch) + last if batch else last
+        if text:
             data = text.encode("utf-8", "backslashreplace")
             if self._is_pipe():
                 self._write_whole_lines(data)

@@ -31,7 +31,7 @@ class Lines:
         self.lines = []
 
     def render_later(self, render, values):
-        self.lines.append(render(values))
+        self.lines.append(render([values]))
 
     def flush(self):
         self.lines.append("flushed")

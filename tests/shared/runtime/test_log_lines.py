@@ -20,6 +20,7 @@ from shared.runtime.log_lines import (
 )
 
 UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, separators of lines and paragraphs
+join = "".join  # one object, as a renderer is
 
 VALUES = [
     ("plain", "p1", "p1"),
@@ -118,8 +119,8 @@ def received(fd):
 
 def test_lines_wait_for_their_batch_and_keep_their_order_when_one_goes_at_once(pipe):
     writer = LineWriter(pipe[1])
-    writer.render_later(str, "one\n")
-    writer.render_later(str, "two\n")
+    writer.render_later(join, "one\n")
+    writer.render_later(join, "two\n")
     assert received(pipe[0]) == ""
     writer.write("three\n")
     assert received(pipe[0]) == "one\ntwo\nthree\n"
@@ -130,9 +131,9 @@ def test_a_batch_goes_when_it_holds_enough_lines(tmp_path):
         writer = LineWriter(file.fileno())
         line = "x" * 1023 + "\n"
         for _ in range(MAX_BATCH_LINES - 1):
-            writer.render_later(str, line)
+            writer.render_later(join, line)
         assert (tmp_path / "log").stat().st_size == 0
-        writer.render_later(str, line)
+        writer.render_later(join, line)
         assert (tmp_path / "log").stat().st_size == MAX_BATCH_LINES * 1024
 
 
@@ -140,13 +141,13 @@ def test_a_batch_goes_by_a_timer_that_is_set_by_its_first_line_only(pipe):
     calls = []
     writer = LineWriter(pipe[1])
     writer.flush_every(0.5, lambda delay_s, callback: calls.append((delay_s, callback)))
-    writer.render_later(str, "one\n")
-    writer.render_later(str, "two\n")
+    writer.render_later(join, "one\n")
+    writer.render_later(join, "two\n")
     ((delay_s, callback),) = calls
     assert delay_s == 0.5
     callback()
     assert received(pipe[0]) == "one\ntwo\n"
-    writer.render_later(str, "three\n")
+    writer.render_later(join, "three\n")
     assert len(calls) == 2
 
 
@@ -164,7 +165,7 @@ def test_pieces_end_at_line_ends_and_are_small_enough_to_be_written_in_one_go():
     writer = Recorder()
     lines = ["a" * 1500 + "\n"] * 5 + ["b" * 9000 + "\n"] + ["c\n"]
     for line in lines:
-        writer.render_later(str, line)
+        writer.render_later(join, line)
     writer.flush()
     assert b"".join(pieces).decode() == "".join(lines)
     assert all(piece.endswith(b"\n") for piece in pieces)
@@ -175,7 +176,7 @@ def test_a_pipe_that_nobody_reads_loses_lines_and_stops_nothing(pipe):
     os.set_blocking(pipe[1], False)
     writer = LineWriter(pipe[1])
     for _ in range(40):
-        writer.render_later(str, "x" * 3000 + "\n")
+        writer.render_later(join, "x" * 3000 + "\n")
     writer.flush()
     text = received(pipe[0])
     assert text.startswith("x" * 3000 + "\n")
@@ -190,7 +191,7 @@ def test_a_closed_pipe_stops_nothing(pipe):
 
 def test_a_signal_handler_that_interrupts_a_write_does_not_wait_for_it(pipe):
     writer = LineWriter(pipe[1])
-    writer.render_later(str, "one\n")
+    writer.render_later(join, "one\n")
     with writer._writing:
         writer.flush_if_free()
     assert received(pipe[0]) == ""

@@ -19,7 +19,7 @@ class Lines:
         self.text += line
 
     def render_later(self, render, values):
-        self.write(render(values))
+        self.write(render([values]))
 
     def flush(self):
         pass

@@ -18,7 +18,7 @@ class Lines:
         self.lines = []
 
     def render_later(self, render, values):
-        line = render(values)
+        line = render([values])
         self.lines.append(line)
 
 
