@@ -1,4 +1,4 @@
-"""Sockets on their way from one worker to another, in one process; `test_workers` has whole services."""
+"""Sockets on their way from one worker to another, in one process; `test_worker_shares` has whole services."""
 
 import asyncio
 import os
