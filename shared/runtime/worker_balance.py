@@ -125,7 +125,7 @@ class SiblingsListener:
         if signs != self._signs_seen:
             self._signs_seen = signs
             raise BlockingIOError
-        self._board.mark_held(self._worker)
+        self._board.mark_held(self._worker, signs)
         return self._listener.accept()
 
     def close(self) -> None:

@@ -60,12 +60,12 @@ class LoadBoard:
         """How many signs of life there were."""
         return self._cells[worker * _CELLS + _SIGNS]
 
-    def mark_held(self, worker: int) -> None:
-        """The worker has left something waiting for long: it gets nothing more until its next sign of life."""
-        self._cells[worker * _CELLS + _HELD_AT] = self.signs(worker)
+    def mark_held(self, worker: int, signs: int) -> None:
+        """The worker has left something waiting since it gave so many signs: it gets nothing until it gives another."""
+        self._cells[worker * _CELLS + _HELD_AT] = signs
 
     def count(self, worker: int) -> int | None:
         """The connections of a worker; None when it is not to get any."""
-        start = worker * _CELLS
-        open_count, signs, held_at = self._cells[start : start + _CELLS]
-        return None if open_count == _NOT_SERVING or signs == held_at else open_count
+        cells, start = self._cells, worker * _CELLS
+        count = cells[start + _OPEN]
+        return None if count == _NOT_SERVING or cells[start + _SIGNS] == cells[start + _HELD_AT] else count

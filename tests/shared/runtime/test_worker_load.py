@@ -84,7 +84,9 @@ def test_a_worker_takes_connections_from_its_first_report_until_it_withdraws():
 def test_a_worker_that_is_held_takes_none_until_it_gives_a_sign():
     board = LoadBoard(2)
     board.publish(0, 3)
-    board.mark_held(0)
+    board.mark_held(0, board.signs(0) - 1)
+    assert board.count(0) == 3, "it has given one since"
+    board.mark_held(0, board.signs(0))
     assert board.count(0) is None
     board.give_sign(0)
     assert board.count(0) == 3
