@@ -18,6 +18,9 @@ from shared.httpcore.net.server import Listener
 from shared.runtime.listening import close_all
 from shared.runtime.worker_load import LoadBoard, choose_worker
 
+# On macOS a socket may be lost when its sender closes it before it has arrived (CPython's issue 14669). There all
+# workers accept from one listener, and keep what they get.
+CAN_HAND_OVER = sys.platform != "darwin"
 MAX_WAITING = 64  # connections in one mailbox: as many wait in vain, for up to half a second, when its worker hangs
 HANDED_ON_A_CALL = 32  # then the accepting worker looks after its own connections
 
@@ -168,6 +171,8 @@ class Seat:
     def hand_over(self, sock: socket.socket) -> bool:
         """Whether the connection has become another worker's; it is then closed here. False when that fails."""
         self._board.give_sign(self._own)
+        if not CAN_HAND_OVER:
+            return False
         try:
             chosen = choose_worker(self._own, self._count_all())
             if chosen is None:

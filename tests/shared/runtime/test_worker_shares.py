@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack, closing, suppress
@@ -18,6 +19,8 @@ from websockets.sync.client import connect as connect_websocket
 
 from shared.runtime.worker_balance import MAX_WAITING
 from tests.processes import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets of other processes can be counted on Linux")
 
 TINY = "tests.shared.runtime.tiny_service"
 
