@@ -69,7 +69,7 @@ class Mailbox:
                 fd = int.from_bytes(number[:_FD_BYTES], sys.byteorder)
                 if not _CLOSE_ON_EXEC:
                     os.set_inheritable(fd, False)
-                sock = socket.socket(self._family, socket.SOCK_STREAM, fileno=fd)
+                sock = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=fd)
                 try:
                     return sock, sock.getpeername()
                 except OSError:
@@ -116,7 +116,7 @@ class SiblingsListener:
         self._listener = listener
         self._board = board
         self._worker = worker
-        self._signs_seen: int | None = None
+        self._signs_seen = board.signs(worker)
 
     def fileno(self) -> int:
         """The listener's."""

@@ -101,7 +101,7 @@ def crew_of(start_service):
 # --- even shares -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, 3, 8])
 def test_a_burst_of_connections_is_split_evenly(crew_of, workers):
     crew = crew_of(workers)
     with ExitStack() as stack:
