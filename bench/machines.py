@@ -60,7 +60,14 @@ def process_cpu_s(pid: int) -> float:
 
 def socket_count(pid: int) -> int:
     """How many sockets a process holds."""
-    return sum(os.readlink(fd).startswith("socket:") for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(_is_socket(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _is_socket(fd: Path) -> bool:
+    try:
+        return os.readlink(fd).startswith("socket:")
+    except FileNotFoundError:  # closed since it was listed
+        return False
 
 
 def _pss_kib(pid: int) -> int:

@@ -5,9 +5,9 @@ Read `drain` for these steps, and `service_process` for what comes before and af
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
 from shared.httpcore.message import Request
@@ -20,6 +20,9 @@ from shared.runtime.metrics import MetricsRegistry
 from shared.runtime.observing import RequestObserver, SlowHandlerLog
 from shared.runtime.process_metrics import add_process_metrics
 from shared.runtime.settings import CommonSettings
+
+if TYPE_CHECKING:  # loaded where there are several workers
+    from shared.runtime.worker_balance import Seat
 
 
 class Lifecycle:
@@ -45,6 +48,7 @@ class Lifecycle:
         # Whether connections from an address begin with a PROXY header, on all servers. Set by `build`, or never.
         self.expects_proxy_header: Callable[[str], bool] | None = None
         self._main_server: Server | None = None
+        self._seat: Seat | None = None  # among the workers
         self._more_servers: list[Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_drain: list[Callback] = []
@@ -73,8 +77,8 @@ class Lifecycle:
         """Open connections of all servers."""
         return sum(server.connection_count for server in self.servers)
 
-    def start_server(self, router: Router, listener: socket.socket, siblings: Sequence[socket.socket] = ()) -> None:
-        """The main server accepts from the listener, and from other workers' what they leave."""
+    def start_server(self, router: Router, listener: socket.socket, seat: "Seat | None" = None) -> None:
+        """The main server accepts from the listener; as one of several workers, from what its seat has."""
         self._main_server = Server(
             router, limits=self.limits, on_response=self.on_response, on_slow_handler=self.on_slow_handler
         )
@@ -87,7 +91,24 @@ class Lifecycle:
 
         self.metrics.before_render(refresh_refused)
         self.metrics.gauge("weaprous_draining", "1 while the service drains.", ask=lambda: int(self.is_draining))
-        self._main_server.start([listener], siblings)
+        if seat is None:
+            self._main_server.start([listener])
+        else:
+            self._start_among_workers(self._main_server, seat)
+
+    def _start_among_workers(self, server: Server, seat: "Seat") -> None:
+        """The server shares its connections with those of the other workers until the drain begins."""
+        self._seat = seat
+        handed_over = self.metrics.counter(
+            "weaprous_connections_handed_over_total", "Connections accepted here and given to a worker that had fewer."
+        ).labels()
+
+        def refresh_handed_over() -> None:
+            handed_over.value = seat.handed_over_count
+
+        self.metrics.before_render(refresh_handed_over)
+        server.report_count_to(seat.report)
+        server.start(seat.listeners, seat.siblings)
 
     def add_server(self, server: Server) -> None:
         """The server, which its owner starts, is drained with the main one."""
@@ -133,6 +154,8 @@ class Lifecycle:
     def _begin_end(self) -> None:
         self.is_draining = True
         self.draining.set()
+        if self._seat is not None:
+            self._seat.withdraw()
 
     async def close(self, timeout_s: float) -> None:
         """Tasks are cancelled, then the `on_stop` callbacks run."""

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
 from shared.httpcore.message import TEXT_TYPE, Request, Response
 from shared.httpcore.net.loop import new_event_loop
@@ -18,11 +18,14 @@ from shared.httpcore.routing import Router
 from shared.runtime.drain import end_tasks, reserve_s
 from shared.runtime.errors import StartupError
 from shared.runtime.lifecycle import Build, Lifecycle, label_of
-from shared.runtime.listening import close_all, describe_openness, listen_for_workers, raise_file_limit, show_address
+from shared.runtime.listening import describe_openness, listen_for_workers, raise_file_limit, show_address
 from shared.runtime.logs import LineWriter, configure_logs, get_logger
 from shared.runtime.metrics import CONTENT_TYPE
 from shared.runtime.settings import CommonSettings
 from shared.runtime.stop_signals import StopSignals, end_despite_threads
+
+if TYPE_CHECKING:  # loaded where there are several workers
+    from shared.runtime.worker_balance import Seat
 
 ACCESS_BATCH_S = 0.5
 LEFTOVERS_S = 0.5
@@ -43,14 +46,11 @@ class ServicePlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """Which of several processes this one is; `parent_fd` becomes readable when the one that started it is gone.
-
-    `siblings` are the listeners of the others, where each has one of its own.
-    """
+    """Which of several processes this one is; `parent_fd` becomes readable when the one that started it is gone."""
 
     number: int
     parent_fd: int
-    siblings: tuple[socket.socket, ...] = ()
+    seat: "Seat"
 
 
 def run_service(
@@ -78,17 +78,18 @@ def run_service(
     raise_file_limit()
     if workers == 1:
         return run_process(plan, listeners[0])
+    from shared.runtime.worker_balance import WorkerBalance
     from shared.runtime.workers import WorkerPool
 
     writer.flush()
+    balance = WorkerBalance(listeners, workers)
 
     def run_child(number: int, parent_fd: int) -> int:
         # The parent keeps all open, so a worker that is started again goes on with the queue of the one before.
-        own = listeners[(number - 1) % len(listeners)]
-        siblings = tuple(each for each in listeners if each is not own)
-        return run_process(plan, own, WorkerPlace(number, parent_fd, siblings))
+        seat = balance.take_seat(number)
+        return run_process(plan, seat.listener, WorkerPlace(number, parent_fd, seat))
 
-    return WorkerPool(name, workers, run_child, settings.drain_s, on_stop=partial(close_all, listeners)).run()
+    return WorkerPool(name, workers, run_child, settings.drain_s, balance).run()
 
 
 def _refuse_start(name: str, error: StartupError) -> int:
@@ -123,7 +124,7 @@ async def _live(plan: ServicePlan, listener: socket.socket, place: WorkerPlace |
     try:
         router = await _build_unless_stopped(plan, lifecycle)
         if router is not None:
-            _serve(plan, router, listener, lifecycle, place.siblings if place is not None else ())
+            _serve(plan, router, listener, lifecycle, place.seat if place is not None else None)
         await lifecycle.wait_stop_requested()
         signals.start_clock()
         await lifecycle.drain()
@@ -169,7 +170,7 @@ def _serve(
     router: Router,
     listener: socket.socket,
     lifecycle: Lifecycle,
-    siblings: tuple[socket.socket, ...],
+    seat: "Seat | None",
 ) -> None:
     """Connections are accepted from now on."""
     if plan.own_health:
@@ -179,7 +180,7 @@ def _serve(
     logger = get_logger(plan.name)
     if plan.settings.keys_dir is None and lifecycle.open_warning != "" and lifecycle.worker in (None, 1):
         logger.warning(lifecycle.open_warning or describe_openness(plan.name, listener))
-    lifecycle.start_server(router, listener, siblings)
+    lifecycle.start_server(router, listener, seat)
     logger.info("listening", extra={"address": show_address(listener), "pid": os.getpid()})
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from shared.runtime.hangup import is_terminal_gone, may_lose_terminal
 from shared.runtime.logs import get_logger
+from shared.runtime.worker_balance import WorkerBalance
 
 FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 10.0
@@ -46,13 +47,16 @@ class Worker:
 
 
 class WorkerPool:
-    """The parent. `run_child(number, parent_fd)` runs in each worker and returns its exit status."""
+    """The parent. `run_child(number, parent_fd)` runs in each worker and returns its exit status.
 
-    def __init__(self, name: str, count: int, run_child: RunChild, drain_s: float, on_stop: Callable[[], None]) -> None:
+    The balance hears of each death, and is closed when no worker will be started any more.
+    """
+
+    def __init__(self, name: str, count: int, run_child: RunChild, drain_s: float, balance: WorkerBalance) -> None:
         self._name = name
         self._run_child = run_child
         self._drain_s = drain_s
-        self._on_stop = on_stop  # in the parent, when no worker will be started any more
+        self._balance = balance
         self._workers = [Worker(number) for number in range(1, count + 1)]
         self._logger = get_logger(name)
         self._wake_read, self._wake_write = os.pipe()
@@ -151,7 +155,7 @@ class WorkerPool:
             self._is_stopping = True
             self._kill_at_s = time.monotonic() + self._drain_s + KILL_AFTER_S
             self._logger.info("draining the workers", extra={"signal": signal.Signals(number).name})
-            self._on_stop()
+            self._balance.close()
         self._signal_all(number)
 
     def _signal_all(self, number: int) -> None:
@@ -175,6 +179,7 @@ class WorkerPool:
             pid, wait_status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
                 worker.pid = 0
+                self._balance.forget(worker.number)
                 self._on_death(worker, os.waitstatus_to_exitcode(wait_status))
 
     def _on_death(self, worker: Worker, code: int) -> None:

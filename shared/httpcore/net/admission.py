@@ -9,6 +9,7 @@ import logging
 import resource
 import socket
 from collections import OrderedDict
+from collections.abc import Callable
 
 from shared.httpcore.limits import Limits
 from shared.httpcore.net.stream import RECV_BYTES
@@ -79,6 +80,12 @@ class Admission:
         self._speaks_plainly = speaks_plainly  # under TLS nothing can be said before a handshake
         self._lingering: OrderedDict[socket.socket, float] = OrderedDict()  # refused, and until when; oldest first
         self._refusals = Episode()
+        self._report: Callable[[int], None] | None = None
+
+    def report_to(self, report: Callable[[int], None]) -> None:
+        """`report` is called with the number of connections, now and whenever it has changed."""
+        self._report = report
+        report(self._total)
 
     @property
     def needs_sweeping(self) -> bool:
@@ -99,12 +106,16 @@ class Admission:
     def enter(self, ip: str) -> None:
         """One more connection is counted, within the limits or not."""
         self._total += 1
+        if self._report is not None:
+            self._report(self._total)
         if self._max_per_client is not None:
             self._by_client[ip] = self._by_client.get(ip, 0) + 1
 
     def leave(self, ip: str) -> None:
         """A connection of this client has ended."""
         self._total -= 1
+        if self._report is not None:
+            self._report(self._total)
         if self._max_per_client is not None:
             count = self._by_client[ip] - 1
             if count:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any, Protocol
 
 from shared.httpcore.dates import format_http_date
 from shared.httpcore.limits import DEFAULT_LIMITS, Limits
@@ -49,6 +50,19 @@ def bind_listener(ip: str, port: int, *, is_shared: bool = False) -> socket.sock
     return listener
 
 
+class Listener(Protocol):
+    """What connections are accepted from: a listening socket, or what looks like one. It never blocks."""
+
+    def fileno(self) -> int:
+        """Readable when a connection waits."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """A connection and its client's address. BlockingIOError when none waits."""
+
+    def close(self) -> None:
+        """Nothing is accepted from it any more."""
+
+
 class Server:
     """Serves one application on any number of listeners, in the running event loop."""
 
@@ -70,8 +84,8 @@ class Server:
         self.on_slow_handler = on_slow_handler or _ignore_slow_handler
         # Whether connections from an address begin with a PROXY header: then they must; from others none is looked for.
         self.expects_proxy_header: Callable[[str], bool] | None = None
-        self._listeners: list[socket.socket] = []
-        self._siblings: set[socket.socket] = set()  # those of the listeners that another process accepts from
+        self._listeners: list[Listener] = []
+        self._siblings: set[Listener] = set()  # those of the listeners that another process accepts from
         self._connections: set[Connection] = set()
         self._upgrades: dict[asyncio.Task[None], Upgrade] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -133,7 +147,11 @@ class Server:
 
     # --- accepting ---------------------------------------------------------------------------------------------
 
-    def start(self, listeners: Iterable[socket.socket], siblings: Iterable[socket.socket] = ()) -> None:
+    def report_count_to(self, report: Callable[[int], None]) -> None:
+        """`report` is called with the number of open connections, now and whenever it has changed."""
+        self._admission.report_to(report)
+
+    def start(self, listeners: Iterable[Listener], siblings: Iterable[Listener] = ()) -> None:
         """Connections of these listeners are accepted from now on; the server closes them in the end.
 
         `siblings` are other processes' listeners: what waits there for long is taken, for its process may be gone, or
@@ -144,23 +162,23 @@ class Server:
             self._listeners.append(listener)
             self._watch(listener)
 
-    def _watch(self, listener: socket.socket) -> None:
+    def _watch(self, listener: Listener) -> None:
         is_sibling = listener in self._siblings
         self.loop.add_reader(
             listener.fileno(), self._on_waiting_for_sibling if is_sibling else self._on_acceptable, listener
         )
 
-    def _on_waiting_for_sibling(self, listener: socket.socket) -> None:
+    def _on_waiting_for_sibling(self, listener: Listener) -> None:
         self.loop.remove_reader(listener.fileno())
         self.loop.call_later(TAKE_OVER_AFTER_S, self._take_over, listener)
 
-    def _take_over(self, listener: socket.socket) -> None:
+    def _take_over(self, listener: Listener) -> None:
         """What its own process has not taken since."""
         if listener in self._listeners:
             self._watch(listener)
             self._on_acceptable(listener)
 
-    def _on_acceptable(self, listener: socket.socket) -> None:
+    def _on_acceptable(self, listener: Listener) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 sock, address = listener.accept()
@@ -215,14 +233,14 @@ class Server:
     def _open(self, sock: socket.socket, ip: str, port: int) -> None:
         self._connections.add(Connection(self, sock, ip, port))
 
-    def _on_accept_failed(self, listener: socket.socket, error: OSError) -> None:
+    def _on_accept_failed(self, listener: Listener, error: OSError) -> None:
         """Out of descriptors or memory: wait a little instead of spinning, and say so once."""
         if self._out_of_resources.note(self.loop.time()):
             logger.error("can't accept connections: %s; %d are open", error.strerror, self.connection_count)
         self.loop.remove_reader(listener.fileno())
         self.loop.call_later(ACCEPT_PAUSE_S, self._resume_accepting, listener)
 
-    def _resume_accepting(self, listener: socket.socket) -> None:
+    def _resume_accepting(self, listener: Listener) -> None:
         if listener in self._listeners:
             self._watch(listener)
 

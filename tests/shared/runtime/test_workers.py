@@ -1,13 +1,8 @@
-"""Several processes behind one port."""
+"""Several processes behind one port; who of them serves whom is in `test_worker_shares`."""
 
-import json
 import os
 import re
 import signal
-import socket
-import sys
-from collections import Counter
-from contextlib import ExitStack, closing
 
 import psutil
 import pytest
@@ -69,51 +64,6 @@ def test_a_killed_worker_is_started_again_and_the_other_serves_on(start_service)
     assert after[2] == before[2]
     assert after[1] != before[1]
     assert "a worker died and is started again worker=1 status=-9" in service.output
-
-
-BURST = 200
-
-
-def open_burst(service, stack, count):
-    """So many connections, all of them open before the first asks for anything."""
-    address = ("127.0.0.1", service.port)
-    return [stack.enter_context(closing(socket.create_connection(address, timeout=30))) for _ in range(count)]
-
-
-def ask_on(connection):
-    """The number of the worker that accepted this connection."""
-    connection.sendall(b"GET /pid HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    reply = b""
-    while part := connection.recv(65536):
-        reply += part
-    return json.loads(reply.partition(b"\r\n\r\n")[2])["worker"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads connections among listeners")
-def test_a_burst_of_connections_is_split_evenly(start_service):
-    service = start_service(TINY, "--workers", "2")
-    wait_until(lambda: service.output.count("listening") == 2, why="both workers to listen")
-    with ExitStack() as stack:
-        connections = open_burst(service, stack, BURST)
-        split = Counter(ask_on(connection) for connection in connections)
-    # By hash, 200 fall as coins do: less than 60 for one is 6 standard deviations away. The rest is for what an idle
-    # worker takes from one that the machine keeps waiting.
-    assert split.total() == BURST
-    assert min(split[1], split[2]) >= 50, split
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they share one listener anyway")
-def test_what_a_held_worker_does_not_accept_the_others_do(start_service):
-    service = start_service(TINY, "--workers", "2")
-    pids = wait_for_workers(service)
-    os.kill(pids[1], signal.SIGSTOP)
-    try:
-        with ExitStack() as stack:
-            connections = open_burst(service, stack, 40)
-            assert {ask_on(connection) for connection in connections} == {2}
-    finally:
-        os.kill(pids[1], signal.SIGCONT)
-    assert wait_for_workers(service) == pids
 
 
 def test_sigterm_drains_every_worker(start_service):

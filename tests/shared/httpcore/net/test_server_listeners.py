@@ -7,11 +7,15 @@ import socket
 
 import pytest
 
+from shared.httpcore.limits import Limits
 from shared.httpcore.net.server import TAKE_OVER_AFTER_S, bind_listener
-from tests.shared.httpcore.net.exchanges import GET, get, run
+from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade
+from tests.shared.httpcore.net.exchanges import GET, get, make_router, run
 from tests.shared.httpcore.net.raw_client import RawClient, raw_client
 from tests.shared.httpcore.net.serving import Serving
 from tests.shared.httpcore.net.waiting import until
+
+KEY_FIELD = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def test_a_port_in_use_is_an_error() -> None:
@@ -65,6 +69,41 @@ def test_what_a_sibling_takes_in_time_stays_its_own() -> None:
         sibling.close()
 
     run(test)
+
+
+def test_the_server_reports_each_connection_that_comes_and_goes() -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        await until(lambda: running.server.connection_count == 1)
+        reports: list[int] = []
+        running.server.report_count_to(reports.append)
+        async with raw_client(running.port):
+            await until(lambda: reports == [1, 2])
+        await until(lambda: reports == [1, 2, 1])
+        upgrade = get("/ws", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", KEY_FIELD)
+        await client.send(upgrade)
+        assert (await client.reply()).status == 101
+        await until(lambda: reports == [1, 2, 1, 0, 1])
+
+    router = make_router()
+    router.add("GET", "/ws", lambda request: WebSocketUpgrade(request, listen))
+    run(test, router)
+
+
+async def listen(websocket: WebSocket) -> None:
+    async for _ in websocket:
+        pass
+
+
+def test_one_that_is_refused_is_not_reported() -> None:
+    async def test(client: RawClient, running: Serving) -> None:
+        await until(lambda: running.server.connection_count == 1)
+        reports: list[int] = []
+        running.server.report_count_to(reports.append)
+        async with raw_client(running.port) as refused:
+            assert (await refused.reply()).status == 503
+        assert reports == [1]
+
+    run(test, limits=Limits(max_connections=1))
 
 
 def test_many_connections_at_once_are_all_served() -> None:
