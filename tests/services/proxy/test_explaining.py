@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.proxy.cache_work import CacheStore
 from services.proxy.config_file import parse_config
 from services.proxy.config_values import ProxyConfig
+from services.proxy.connection_limits import ConnectionLimits
 from services.proxy.discovery import members_of
 from services.proxy.explaining import Known, Question, explain
 from services.proxy.moments import Moment
@@ -41,7 +43,8 @@ def pools() -> dict[str, Pool]:
 
 
 def explain_by(config: ProxyConfig, pools: dict[str, Pool], question: Question) -> dict[str, Any]:
-    known = Known(RouteTable(config), pools, config.features, ReplyCache(1000, 1000))
+    store, connections = CacheStore(ReplyCache(1000, 1000)), ConnectionLimits()
+    known = Known(RouteTable(config), pools, config.features, store, connections)
     return explain(known, question, Moment(9.0, 1e9))
 
 
