@@ -94,6 +94,11 @@ export const WORDS = {
   "tile.cache": ["From the cache", "Lấy từ bộ đệm"],
   "tile.over_limit": ["Over the limit", "Vượt giới hạn"],
   "tile.limited": ["refused, {delayed} delayed", "bị từ chối, {delayed} bị hoãn"],
+  "tile.limited_both": [
+    "refused: {often} too often, {crowded} at once; {delayed} delayed",
+    "bị từ chối: {often} quá thường xuyên, {crowded} cùng lúc; {delayed} bị hoãn",
+  ],
+  "tile.refreshing": ["{n} being refreshed", "{n} đang làm mới"],
   "tile.up_for": ["Up for", "Đã chạy"],
   "tile.since": ["since {time}", "từ {time}"],
 
@@ -159,8 +164,8 @@ export const WORDS = {
   "explain.redirects": ["The proxy itself answers {status} to {target}: {why}.", "Proxy tự trả lời {status} tới {target}: {why}."],
   "explain.limits": ["Limits", "Giới hạn"],
   "explain.cache": ["Cache", "Bộ đệm"],
-  "explain.cache_key": ["Its key in the cache", "Khoá trong bộ đệm"],
-  "explain.fields": ["Headers of the reply", "Header của phản hồi"],
+  "explain.cache_key": ["Cache key", "Khoá đệm"],
+  "explain.fields": ["Reply", "Phản hồi"],
   "explain.adds": ["{field} is added", "thêm {field}"],
   "explain.adds_always": ["{field} is added, to errors too", "thêm {field}, kể cả khi lỗi"],
   "explain.hides": ["{name} is taken away", "bỏ {name}"],
