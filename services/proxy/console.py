@@ -186,7 +186,13 @@ def describe_cache(intake: Intake) -> dict[str, Any]:
 def describe_limits(intake: Intake) -> dict[str, Any]:
     """What limits by rate did since the start, and the zones of those by number, with what is under way there."""
     zones = [
-        {"zone": zone.config.name, "keys": len(zone.counts), "in_flight": zone.in_flight, "refused": zone.refused}
+        {
+            "zone": zone.config.name,
+            "keys": len(zone.counts),
+            "max_keys": zone.config.max_keys,
+            "in_flight": zone.in_flight,
+            "refused": zone.refused,
+        }
         for zone in intake.connections.zones
     ]
     return {"delayed": intake.delayed_count, "refused": intake.refused_count, "at_once": zones}

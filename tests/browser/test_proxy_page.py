@@ -36,6 +36,7 @@ def row(page: Page, site: Site, number: int) -> Any:
 
 
 def test_a_healthy_proxy_says_so(page: Page, site: Site) -> None:
+    expect(page.locator("#zones")).to_be_hidden()
     expect(page.locator("#headline")).to_have_text("All is well: 3 upstreams")
     expect(page.locator("#link")).to_have_text("Live")
     expect(page.locator("#pools .pool")).to_have_count(2)
@@ -231,6 +232,7 @@ def test_stale_replies_that_answer_count_as_the_caches_and_limits_of_both_kinds_
     changed = site.text.replace('host "*" {', 'host "*" { ' + words % site.upstreams[2].address)
     site.config.write_text("limit_conn_zone $remote_addr zone=crowd:1m;\n" + changed)
     assert requests.post(site.proxy.url + "/_proxy/reload", timeout=10).status_code == 200
+    expect(page.locator("#zones")).to_be_visible()
     url = site.proxy.url + "/kept/"
     assert [requests.get(url + "x", timeout=10).status_code for _ in range(4)] == [200] * 4
     cache, limits = page.locator(".tile").filter(has_text="From the cache"), page.locator(".tile")
@@ -239,6 +241,10 @@ def test_stale_replies_that_answer_count_as_the_caches_and_limits_of_both_kinds_
         held = pool.submit(requests.get, url + "held", timeout=30)
         wait_until(lambda: requests.get(url + "new", timeout=10).status_code == 429, why="one is under way")
         expect(limits.filter(has_text="Over the limit")).to_contain_text("at once; 0 delayed")
+        zone = page.get_by_role("table", name="Limits on what is under way").get_by_role("row").nth(1)
+        expect(zone.get_by_role("rowheader")).to_have_text("crowd")
+        expect(zone.get_by_role("cell").nth(1)).to_have_text("1")
+        expect(zone.get_by_role("cell").nth(2)).not_to_have_text("0")
         explain(page, "/kept/new")
         answer = page.locator("#explanation")
         expect(answer).to_contain_text("1 at once for each $remote_addr (this one's is 127.0.0.1), 1 under way")

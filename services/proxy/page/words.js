@@ -180,6 +180,12 @@ export const WORDS = {
   "explain.not_now": ["may be chosen, not this time", "có thể được chọn, nhưng không phải lần này"],
   "explain.left_out": ["not: {why}", "không: {why}"],
 
+  "zones.title": ["Limits on what is under way", "Giới hạn số yêu cầu cùng lúc"],
+  "zones.zone": ["Zone", "Vùng"],
+  "zones.keys": ["Keys", "Khoá"],
+  "zones.under_way": ["Under way", "Đang xử lý"],
+  "zones.refused": ["Refused", "Bị từ chối"],
+
   "rules.title": ["Rules", "Quy tắc"],
   "rules.odd": ["Odd in the file, but in use", "Điểm lạ trong tệp, nhưng vẫn dùng"],
   "rules.config": ["{file}, version {version}, read {time}", "{file}, phiên bản {version}, đọc lúc {time}"],
