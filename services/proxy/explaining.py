@@ -12,7 +12,13 @@ from services.proxy.answers import own_answer
 from services.proxy.cache_work import CacheStore
 from services.proxy.config_values import ForwardSettings, LocationConfig, RetryCause
 from services.proxy.connection_limits import ConnectionLimits
-from services.proxy.explaining_intake import explain_cache, explain_fields, explain_limits, is_at_hand
+from services.proxy.explaining_intake import (
+    explain_cache,
+    explain_fields,
+    explain_limits,
+    explain_own_fields,
+    is_at_hand,
+)
 from services.proxy.features import WholeFileFeatures
 from services.proxy.moments import Moment
 from services.proxy.rewritten_routes import Redirect, find_route
@@ -123,7 +129,8 @@ def explain(known: Known, question: Question, now: Moment) -> Json:
     told |= {"rule": _describe_rule(decision)}
     location = decision.location
     if (answer := _own_answer(request, decision)) is not None:
-        return told | {"answer": answer, "reply_fields": explain_fields(request, location.features.reply_fields, "")}
+        fields = explain_own_fields(request, location.features.reply_fields, answer["status"])
+        return told | {"answer": answer, "reply_fields": fields}
     return told | _explain_way(known, request, routed.target, location, now)
 
 

@@ -227,7 +227,7 @@ def _age_text(stored: StoredReply, now: float) -> str:
 
 
 def explain_fields(request: Request, fields: ReplyFields, upstream: str) -> Json:
-    """What `add_header` and `proxy_hide_header` do to the reply; `upstream` is who would make it, "" for the proxy.
+    """What `add_header` and `proxy_hide_header` do to the reply of this upstream, "" for none.
 
     Not `always`: only to replies of the statuses that nginx means.
     """
@@ -237,3 +237,9 @@ def explain_fields(request: Request, fields: ReplyFields, upstream: str) -> Json
         for each in fields.added
     ]
     return {"added": added, "hidden": sorted(fields.hidden)}
+
+
+def explain_own_fields(request: Request, fields: ReplyFields, status: int) -> Json:
+    """The same of a reply of this status that the proxy makes itself: it gets what its status gets and loses nothing."""
+    added = [{"name": name, "value": value} for name, value in fields.additions(status, RequestFacts(request, ""))]
+    return {"added": added, "hidden": []}

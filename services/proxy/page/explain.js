@@ -67,10 +67,10 @@ function beforehand({ limits, cache }) {
   return steps;
 }
 
-/** What the rule does to the fields of the reply, if anything. */
+/** What the rule does to the fields of the reply, if anything. An empty one is not sent. */
 function describeFields({ added, hidden }) {
   const lines = [
-    ...added.map(({ name, value, always }) => t(always ? "explain.adds_always" : "explain.adds", { field: `${name}: ${value}` })),
+    ...added.filter(({ value }) => value !== "").map(({ name, value, always }) => t(always ? "explain.adds_always" : "explain.adds", { field: `${name}: ${value}` })),
     ...hidden.map((name) => t("explain.hides", { name })),
   ];
   return lines.length > 0 ? [step("explain.fields", lines.join("; "))] : [];

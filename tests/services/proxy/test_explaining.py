@@ -211,3 +211,15 @@ def test_limits_and_cache_are_told_of_what_is_forwarded_alone(pools: dict[str, P
     answer = ask(pools, "shop.example", "/")
     assert (answer["limits"]["rates"], answer["limits"]["max_body_bytes"], answer["cache"]) == ([], None, None)
     assert {"limits", "cache"}.isdisjoint(ask(pools, "other", "/"))
+
+
+def test_an_answer_of_the_rule_tells_the_fields_that_its_status_gets() -> None:
+    text = (
+        "host a { add_header X-One 1; add_header X-All 2 always; "
+        "location /no/ { deny all; proxy_pass http://10.0.0.1:1; } location /yes/ { return 200 hello; } }"
+    )
+    config, pools = parse_config(text), make_pools(text)
+    told = explain_by(config, pools, Question("a", "/no/x"))
+    assert (told["answer"]["status"], [each["name"] for each in told["reply_fields"]["added"]]) == (403, ["X-All"])
+    told = explain_by(config, pools, Question("a", "/yes/x"))
+    assert [each["name"] for each in told["reply_fields"]["added"]] == ["X-One", "X-All"]

@@ -12,7 +12,7 @@ from services.proxy.config_file import parse_config
 from services.proxy.config_values import LocationConfig
 from services.proxy.connection_limits import ConnectionLimits
 from services.proxy.explaining import Question
-from services.proxy.explaining_intake import explain_cache, explain_fields, explain_limits
+from services.proxy.explaining_intake import explain_cache, explain_fields, explain_limits, explain_own_fields
 from services.proxy.reply_cache import ReplyCache
 from shared.httpcore.headers import Headers
 from tests.services.proxy.shaped_site import counting, get
@@ -356,6 +356,14 @@ def test_what_a_reply_gets_and_loses_is_told() -> None:
         "hidden": ["x-powered-by"],
     }
     assert explain_fields(request, location_with("").features.reply_fields, "") == {"added": [], "hidden": []}
+
+
+def test_a_reply_of_the_proxy_s_own_gets_what_its_status_gets_and_loses_nothing() -> None:
+    fields = "add_header X-One 1; add_header X-All 2 always; proxy_hide_header X-Powered-By;"
+    request, of = Question("shop.example", "/a").to_request(), location_with(fields).features.reply_fields
+    one, everywhere = {"name": "X-One", "value": "1"}, {"name": "X-All", "value": "2"}
+    assert explain_own_fields(request, of, 200) == {"added": [one, everywhere], "hidden": []}
+    assert explain_own_fields(request, of, 403) == {"added": [everywhere], "hidden": []}
 
 
 # --- a proxy -------------------------------------------------------------------------------------------------
