@@ -240,6 +240,6 @@ def explain_fields(request: Request, fields: ReplyFields, upstream: str) -> Json
 
 
 def explain_own_fields(request: Request, fields: ReplyFields, status: int) -> Json:
-    """The same of a reply of this status that the proxy makes itself: it gets what its status gets and loses nothing."""
+    """The same of a reply of this status that the proxy makes itself: what its status gets, and nothing lost."""
     added = [{"name": name, "value": value} for name, value in fields.additions(status, RequestFacts(request, ""))]
     return {"added": added, "hidden": []}
