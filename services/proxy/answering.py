@@ -8,7 +8,7 @@ import logging
 import math
 from time import monotonic
 
-from services.proxy.attempt import CHOOSING, OVER, REPLYING, TUNNELLING, Attempt
+from services.proxy.attempt import Attempt
 from services.proxy.destination import Destination
 from services.proxy.field_lines import field_pairs
 from services.proxy.proxy_metrics import ProxyMetrics
@@ -18,6 +18,7 @@ from services.proxy.reply_rewriting import rewrite_reply_fields
 from services.proxy.retries import Failure, FailureKind
 from services.proxy.revocation import Oversight
 from services.proxy.rewriting import wants_tunnel
+from services.proxy.stages import CHOOSING, OVER, REPLYING, TUNNELLING
 from services.proxy.templates import RequestFacts
 from services.proxy.tunnel import HANDOVER_TIMEOUT_S, TunnelUpgrade
 from shared.httpcore.framing import LengthDecoder, response_body_decoder

@@ -20,11 +20,12 @@ from services.proxy.gateway import Gateway
 from services.proxy.handlers import OwnPaths, SiteHandler
 from services.proxy.intake import Intake
 from services.proxy.mesh import Mesh, MeshKeys
+from services.proxy.pool_events import PoolEvent, Publish
 from services.proxy.proxy_metrics import ProxyMetrics
 from services.proxy.reloading import Refused, Reloaded, Reloader
 from services.proxy.settings import Settings
 from services.proxy.tls_port import TlsPort
-from services.proxy.upstreams import Pool, PoolEvent, Publish
+from services.proxy.upstreams import Pool
 from shared.httpcore.message import Request, Response
 from shared.httpcore.routing import Router
 from shared.runtime.guard import Guard

@@ -1,13 +1,13 @@
 """What one request does at one upstream at a time: connect, send, read the head of the reply. By callbacks, no task.
 
-Owns the connection, the deadline and what went wrong (`Failure`). Whether to try again is decided in `forward` by the
-rules of `retries`; what the heads hold is `rewriting`'s and `reply_heads`'; the body of the reply is `relay`'s.
+Owns the connection, the deadline and what went wrong (`Failure`). How far a request has come is a `Stage`; whether to
+try again is decided in `forward` by the rules of `retries`; what the heads hold is `rewriting`'s and
+`reply_heads`'; the body of the reply is `relay`'s.
 """
 
 import math
 import socket
 from collections.abc import Callable
-from enum import Enum
 from time import monotonic
 
 from services.proxy.config_values import ForwardSettings
@@ -19,6 +19,7 @@ from services.proxy.forwarding_fields import proxy_header
 from services.proxy.reply_heads import ReplyHead, ReplyHeads
 from services.proxy.request_body import BodySender, RequestBody
 from services.proxy.retries import Delivery, Failure, FailureKind
+from services.proxy.stages import ASKING, CHOOSING, CONNECTING, OVER, Stage
 from services.proxy.upstreams import Pool, Upstream
 from shared.httpcore.errors import HttpCoreError, ProtocolError
 from shared.httpcore.message import Deferred, Request
@@ -30,22 +31,6 @@ MAX_INTERIM_REPLIES = 32
 # How long a client may take for one part of a reply. The server cuts clients that read nothing for a minute; this
 # only catches what was forgotten.
 CLIENT_PATIENCE_S = 600.0
-
-
-class Stage(Enum):
-    """How far the request has come."""
-
-    CHOOSING = "choosing"  # it is at no upstream
-    CONNECTING = "connecting"
-    ASKING = "asking"  # sent, or being sent; no final head yet
-    REPLYING = "replying"  # the head is there; the body may be on its way
-    TUNNELLING = "tunnelling"
-    OVER = "over"
-
-
-# As in `net/transport`: names cost less than looking members up in their Enum.
-CHOOSING, CONNECTING, ASKING = Stage.CHOOSING, Stage.CONNECTING, Stage.ASKING
-REPLYING, TUNNELLING, OVER = Stage.REPLYING, Stage.TUNNELLING, Stage.OVER
 
 
 class Attempt(Deferred):

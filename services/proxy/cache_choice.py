@@ -30,13 +30,16 @@ class CacheChoice:
 
     def bypasses(self, facts: RequestFacts) -> bool:
         """Whether the request is not to be answered from the cache."""
-        return _is_any_set(self.bypass, facts)
+        return first_set(self.bypass, facts) is not None
 
     def keeps(self, facts: RequestFacts) -> bool:
         """Whether the reply may be kept."""
-        return not _is_any_set(self.unkept, facts)
+        return first_set(self.unkept, facts) is None
 
 
-def _is_any_set(texts: Sequence[Template], facts: RequestFacts) -> bool:
-    """As nginx: neither empty nor 0."""
-    return any(text.render(facts) not in ("", "0") for text in texts)
+def first_set(texts: Sequence[Template], facts: RequestFacts) -> tuple[Template, str] | None:
+    """The first of them that the request gives a value, as nginx counts: neither empty nor 0; and that value."""
+    for text in texts:
+        if (value := text.render(facts)) not in ("", "0"):
+            return text, value
+    return None

@@ -94,6 +94,10 @@ class ConnectionLimits:
         """Those in force."""
         return self._zones.values()
 
+    def zone(self, name: str) -> ConnZone:
+        """The one of this name. KeyError when none in force has it."""
+        return self._zones[name]
+
     def apply(self, configs: Iterable[ConnZoneConfig]) -> None:
         """These zones are in force; one whose key means something else begins anew, and what is under way by the old
         one is given back to that.

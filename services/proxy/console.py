@@ -142,8 +142,8 @@ class Console:
         }
 
     def _handle_explain(self, request: Request, _: Visitor) -> Response:
-        gateway, replies = self._parts.gateway, self._parts.intake.store.replies
-        known = Known(gateway.table, gateway.pools, gateway.config.features, replies)
+        gateway, intake = self._parts.gateway, self._parts.intake
+        known = Known(gateway.table, gateway.pools, gateway.config.features, intake.store, intake.connections)
         told = explain(known, parse_question(request), Moment(time.monotonic(), time.time()))
         return Response.json(told, headers=_NO_STORE)
 
@@ -184,9 +184,15 @@ def describe_cache(intake: Intake) -> dict[str, Any]:
 
 
 def describe_limits(intake: Intake) -> dict[str, Any]:
-    """What limits by rate did since the start, and the zones of those by number."""
+    """What limits by rate did since the start, and the zones of those by number, with what is under way there."""
     zones = [
-        {"zone": zone.config.name, "keys": len(zone.counts), "in_flight": zone.in_flight, "refused": zone.refused}
+        {
+            "zone": zone.config.name,
+            "keys": len(zone.counts),
+            "max_keys": zone.config.max_keys,
+            "in_flight": zone.in_flight,
+            "refused": zone.refused,
+        }
         for zone in intake.connections.zones
     ]
     return {"delayed": intake.delayed_count, "refused": intake.refused_count, "at_once": zones}

@@ -1,7 +1,7 @@
 """`/_proxy/explain`: which rule takes a request, which upstreams it may go to, and which is next and why.
 
 Asks `rewritten_routes`, `answers`, `upstreams` and `policies` what they would do with such a request, and changes
-nothing. Limits and cache, which come before an upstream is asked, are `explaining_intake`'s.
+nothing. Limits and cache, which come before an upstream is asked, and a reply's fields are `explaining_intake`'s.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.proxy.answers import own_answer
-from services.proxy.config_values import ForwardSettings, RetryCause
-from services.proxy.explaining_intake import explain_cache, explain_limits
+from services.proxy.cache_work import CacheStore
+from services.proxy.config_values import ForwardSettings, LocationConfig, RetryCause
+from services.proxy.connection_limits import ConnectionLimits
+from services.proxy.explaining_intake import (
+    explain_cache,
+    explain_fields,
+    explain_limits,
+    explain_own_fields,
+    is_at_hand,
+)
 from services.proxy.features import WholeFileFeatures
 from services.proxy.moments import Moment
-from services.proxy.reply_cache import ReplyCache
 from services.proxy.rewritten_routes import Redirect, find_route
 from services.proxy.routing import BadPathError, NoRoute, Route, RouteTable, SlashRedirect
 from services.proxy.standing import standing_of, why_not_in_use
@@ -45,17 +52,22 @@ class Question:
         lines = [("Host", self.host), *((name, value) for name, value in self.headers if name.lower() != "host")]
         request = Request(self.method, self.path, 1, "".join(f"{n}: {v}\r\n" for n, v in lines).encode("utf-8"))
         request.host, request.remote_ip, request.scheme = self.host, self.client, self.scheme
+        if "upgrade" in request.headers.tokens("connection"):  # RFC 9110 §7.8: else Upgrade doesn't count
+            request.fields.upgrade = (request.headers.get("upgrade") or "").lower()
         return request
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is in force, and what answers are made from: the configuration, its pools, and what the cache holds."""
+    """What is in force, and what answers are made from: the configuration, its pools, what the cache holds, and what is
+    under way by the zones of `limit_conn`.
+    """
 
     table: RouteTable
     pools: Mapping[str, Pool]
     whole: WholeFileFeatures
-    replies: ReplyCache
+    store: CacheStore
+    connections: ConnectionLimits
 
 
 def parse_question(request: Request) -> Question:
@@ -94,7 +106,7 @@ def _bad_query(name: str, got: str, expected: str) -> HttpError:
 def explain(known: Known, question: Question, now: Moment) -> Json:
     """What would become of the request. With `answer` the proxy answers it itself; else there are `limits` and `cache`
     (None where nothing is cached), and for when the upstream is asked `pool`, `candidates`, `left_out`, `chosen` and
-    `why`. `rule` is there when one takes it.
+    `why`. `rule` and `reply_fields` are there when one takes it.
     """
     told: Json = {"host": question.host, "path": question.path, "method": question.method, "client": question.client}
     request = question.to_request()
@@ -115,16 +127,27 @@ def explain(known: Known, question: Question, now: Moment) -> Json:
         why = "a location has this path with a slash at its end"
         return told | {"answer": {"status": 301, "location": decision.location, "why": why}}
     told |= {"rule": _describe_rule(decision)}
-    if (answer := _own_answer(request, decision)) is not None:
-        return told | {"answer": answer}
     location = decision.location
-    told |= {
-        "limits": explain_limits(request, location, known.whole.rate_zones),
-        "cache": explain_cache(request, location.features, known.replies, now.unix_s),
-        "upstream_target": routed.target,
-    }
+    if (answer := _own_answer(request, decision)) is not None:
+        fields = explain_own_fields(request, location.features.reply_fields, answer["status"])
+        return told | {"answer": answer, "reply_fields": fields}
+    return told | _explain_way(known, request, routed.target, location, now)
+
+
+def _explain_way(known: Known, request: Request, target: str, location: LocationConfig, now: Moment) -> Json:
+    """What becomes of a request that is forwarded, unless a limit or the cache is in the way."""
+    cache = explain_cache(request, location.features, known.store, now.unix_s)
+    zones = known.whole.rate_zones
+    limits = explain_limits(request, location, zones, known.connections, is_at_hand=is_at_hand(cache))
     choice = explain_choice(known.pools[location.pool], request, now.steady_s)
-    return told | choice | {"retries": _explain_retries(location.settings, question.method)}
+    return {
+        "limits": limits,
+        "cache": cache,
+        "upstream_target": target,
+        **choice,
+        "retries": _explain_retries(location.settings, request.method),
+        "reply_fields": explain_fields(request, location.features.reply_fields, choice["chosen"] or ""),
+    }
 
 
 def _refusal(decision: NoRoute) -> Json:

@@ -82,6 +82,9 @@ def expose_intake(registry: MetricsRegistry, intake: Intake) -> None:
         _PREFIX + "cache_bytes", "What is stored, names and fields included.", ask=lambda: intake.store.replies.size
     )
     registry.gauge(_PREFIX + "cache_replies", "Replies that are stored.", ask=lambda: len(intake.store.replies))
+    registry.gauge(
+        _PREFIX + "cache_refreshing", "Stale replies fetched anew for no client.", ask=lambda: intake.store.refreshing
+    )
 
     def refresh() -> None:
         for verdict, count in intake.verdicts.items():

@@ -1,33 +1,30 @@
 """The replies that the proxy makes itself when something fails: who failed, a code, and the request's id.
 
-JSON, or a page to a browser that prefers one: the operator's own (`error_pages`), else ours. Proxy-Status says the same
-in the words of RFC 9209. `retries` says what failed; handlers and hooks raise HttpError.
+JSON, or a page to a browser that prefers one: the operator's own (`error_pages`), else ours, in the language that the
+browser likes best (`failure_words`). Proxy-Status says the same in the words of RFC 9209. `retries` says what failed;
+handlers and hooks raise HttpError.
 """
 
 from functools import lru_cache
 
 from services.proxy.error_pages import NO_PAGES, ErrorPage, ErrorPages, parse_error_page
+from services.proxy.failure_words import LANGUAGES, WORDS
 from services.proxy.retries import Outcome
 from shared.httpcore.errors import HttpError
 from shared.httpcore.message import Request, Response
+from shared.httpcore.negotiation import preferred_language
 from shared.httpcore.serializing import BODILESS, REASONS
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="LANGUAGE">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{status}} {{reason}}</title>
-<h1>{{status}} {{reason}}</h1>
-<p>{{message}}</p>
-HINT<p>BLAME Code <code>{{code}}</code>, request <code>{{request_id}}</code>.</p>
+<title>TITLE</title>
+<h1>TITLE</h1>
+MESSAGE
+HINT<p>BLAME FOOT</p>
 </html>
 """
-_HINTS = {"session_required": '<p><a href="/login.html">Log in</a>, then come back to this page.</p>\n'}
-_BLAME = {
-    "proxy": "The proxy answered this itself.",
-    "upstream": "The proxy is well; the server behind it did not give a usable answer.",
-}
-
 
 # RFC 9209 §2.3: our codes in its words. What is not there is an answer rather than a failure on the way.
 _PROXY_ERRORS = {
@@ -59,7 +56,13 @@ def failure_response(
     if (error_type := _PROXY_ERRORS.get(outcome.code)) is not None:
         headers.append(("Proxy-Status", f"weaprous; error={error_type}"))
     if request.wants_html:
-        return Response.html(_render_page(request, outcome, who, pages), outcome.status, headers)
+        page = pages.find(outcome.status)
+        if page is None:
+            # No script, and perhaps no site behind it: the browser's own choice of language holds.
+            language = preferred_language(request.headers, LANGUAGES)
+            headers += [("Content-Language", language), ("Vary", "Accept, Accept-Language")]
+            page = _own_page(language, outcome.status, outcome.code, who)
+        return Response.html(_render(page, request, outcome, who), outcome.status, headers)
     error = {"code": outcome.code, "message": outcome.message, "source": who, "request_id": request.id}
     return Response.json({"error": error}, outcome.status, headers)
 
@@ -88,13 +91,36 @@ def intercepted_response(request: Request, status: int, pages: ErrorPages) -> Re
     )
 
 
-@lru_cache
-def _own_page(blame: str, hint: str) -> ErrorPage:
-    return parse_error_page(_PAGE.replace("BLAME", blame).replace("HINT", hint))
+@lru_cache(maxsize=256)
+def _own_page(language: str, status: int, code: str, who: str) -> ErrorPage:
+    words = WORDS[language]
+    title = f"{status} {words.titles.get(status, '{{reason}}')}"
+    message = words.messages.get(code)
+    if message is None and code == "returned":  # by the file, without a text: its status is all that it says
+        message = words.titles.get(status)
+    hint = words.hints.get(code)
+    parts = {
+        "LANGUAGE": language,
+        "TITLE": title,
+        "MESSAGE": _paragraph(message, language),
+        "HINT": f"<p>{hint}</p>\n" if hint is not None else "",
+        "BLAME": words.blame[who],
+        "FOOT": words.foot,
+    }
+    page = _PAGE
+    for name, text in parts.items():
+        page = page.replace(name, text)
+    return parse_error_page(page)
 
 
-def _render_page(request: Request, outcome: Outcome, who: str, pages: ErrorPages) -> str:
-    page = pages.find(outcome.status) or _own_page(_BLAME[who], _HINTS.get(outcome.code, ""))
+def _paragraph(message: str | None, language: str) -> str:
+    """The message; None: the failure's own, which is English."""
+    if message is not None:
+        return f"<p>{message}</p>"
+    return "<p>{{message}}</p>" if language == "en" else '<p lang="en">{{message}}</p>'
+
+
+def _render(page: ErrorPage, request: Request, outcome: Outcome, who: str) -> str:
     return page.render(
         {
             "status": str(outcome.status),

@@ -14,7 +14,6 @@ from time import monotonic
 from weakref import WeakKeyDictionary
 
 from services.proxy.answering import Answering
-from services.proxy.attempt import ASKING, CHOOSING, CONNECTING, OVER
 from services.proxy.destination import Destination
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.failures import failure_response, refusal_response
@@ -37,6 +36,7 @@ from services.proxy.retries import (
     outcome_of,
 )
 from services.proxy.rewriting import UPGRADE_FIELDS, request_head, wants_tunnel
+from services.proxy.stages import ASKING, CHOOSING, CONNECTING, OVER
 from services.proxy.upstreams import Pool, Ticket, Upstream
 from shared.httpcore.errors import HttpCoreError, HttpError
 from shared.httpcore.message import Request, Response

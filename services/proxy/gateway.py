@@ -17,9 +17,10 @@ from services.proxy.destination import Destination
 from services.proxy.discovery import Addresses, Discovery, Lookup, look_up, members_of
 from services.proxy.exchanges import ExchangeTable
 from services.proxy.health import HealthChecks
+from services.proxy.pool_events import PoolEvent, Publish
 from services.proxy.rewritten_routes import Redirect, find_route, has_rewrites
 from services.proxy.routing import Decision, NoRoute, Route, RouteTable, SlashRedirect
-from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Pool, PoolEvent, Publish
+from services.proxy.upstreams import NO_ANNOTATION, Address, Annotation, Pool
 from shared.httpcore.message import Request
 
 MAX_KEPT_PLACES = 4096

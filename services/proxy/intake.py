@@ -5,18 +5,19 @@ Owns what outlives requests: who is known, rates, the cache and the fetches that
 the reply is `reply_work`'s. `Features.concerns_requests` says whether a location needs any of this.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from services.proxy.cache_rules import Pairs, may_use_while_updating, read_traits
+from services.proxy.cache_judging import judge
+from services.proxy.cache_rules import Pairs
 from services.proxy.cache_work import CacheStore, CacheWork
 from services.proxy.config_values import ProxyConfig
 from services.proxy.connection_limits import ConnectionLimits, Hold
 from services.proxy.failures import failure_response
-from services.proxy.features import PLAIN_CHOICE, PLAIN_FILE, Features, WholeFileFeatures
-from services.proxy.forwarding_fields import ClientFinder, client_view, port_of, remember_view
+from services.proxy.features import PLAIN_FILE, Features, WholeFileFeatures
+from services.proxy.forwarding_fields import ClientFinder, remember_view
 from services.proxy.moments import Moment
 from services.proxy.rate_limits import RateLimits
-from services.proxy.reply_cache import BYPASSED, CacheQuery, Decision, ReplyCache, Verdict
+from services.proxy.reply_cache import ReplyCache, Verdict
 from services.proxy.reply_work import ReplyWork
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import wants_tunnel
@@ -125,79 +126,23 @@ class Intake:
         if features.cache is None or wants_tunnel(request):
             work = ReplyWork(request, features) if features.concerns_replies else None
             return Taken(None, delay_s, work) if work is not None or delay_s else _FORWARD
-        query, decision = self._decide(request, features, store, now)
-        stale = decision.stored if decision.verdict is Verdict.STALE else None
-        may_be_stale = stale is not None and may_use_while_updating(stale, query.traits, features.cache, now.unix_s)
-        refresh = None
-        if may_be_stale:
-            refresh = self._refresh(features, store, query, decision)
-            if refresh is not None or store.fetches.is_under_way(query.key):
-                decision = Decision(Verdict.UPDATING, stale)
+        query, decision, renewal, leads = judge(request, features, store, now.unix_s, store.replies.look_up)
         self.verdicts[decision.verdict] += 1
         if decision.verdict is Verdict.REFUSE:
             return Taken(failure_response(request, ONLY_IF_CACHED, "proxy", features.pages))
-        leads = (features.collapses or may_be_stale) and _may_be_shared(decision, query)
         work = ReplyWork(request, features, CacheWork(store, query, decision, features.cache, leads=leads))
         if decision.verdict in (Verdict.HIT, Verdict.UPDATING):
+            refresh = (
+                _refresh(features, CacheWork(store, query, renewal, features.cache)) if renewal is not None else None
+            )
             return Taken(work.answer_from_cache(now), delay_s, refresh=refresh)
         return Taken(None, delay_s, work, decision.conditions, query.key if leads else "")
 
-    def _refresh(self, features: Features, store: CacheStore, query: CacheQuery, decision: Decision) -> Refresh | None:
-        """The fetch by which a stale reply becomes fresh without its client's waiting; None: that is not to be."""
-        assert features.cache is not None
-        if not (features.refreshes and store.may_refresh and _is_for_all(query)):
-            return None
-        work = CacheWork(store, query, decision, features.cache)
-        return Refresh(work, Features(cache=features.cache, reply_rules=features.reply_rules))
 
-    def _decide(
-        self, request: Request, features: Features, store: CacheStore, now: Moment
-    ) -> tuple[CacheQuery, Decision]:
-        query, choice = query_of(request), features.cache_choice
-        assert features.cache is not None
-        if choice is PLAIN_CHOICE:
-            return query, store.replies.look_up(query, features.cache, now.unix_s)
-        facts = RequestFacts(request, "")
-        query = replace(query, own_key=choice.key_for(facts), may_be_kept=choice.keeps(facts))
-        if choice.bypasses(facts):
-            return query, BYPASSED
-        decision = store.replies.look_up(query, features.cache, now.unix_s)
-        if decision.conditions and not query.may_be_kept:  # what comes is its own, and whole
-            decision = replace(decision, conditions=())
-        return query, decision
+def _refresh(features: Features, work: CacheWork) -> Refresh:
+    """The fetch by which a stale reply becomes fresh without its client's waiting."""
+    return Refresh(work, Features(cache=features.cache, reply_rules=features.reply_rules))
 
 
 def _new_store(whole: WholeFileFeatures) -> CacheStore:
     return CacheStore(ReplyCache(whole.cache_size.max_bytes, whole.cache_size.max_reply_bytes))
-
-
-def _may_be_shared(decision: Decision, query: CacheQuery) -> bool:
-    """Whether another's fetch may serve this request, and this one's others: what comes will mostly be stored. A 304 to
-    the client's own condition is not, and neither is what one gets who proves who he is.
-    """
-    if not _is_for_all(query):
-        return False
-    has_condition = "if-none-match" in query.headers or "if-modified-since" in query.headers
-    return bool(decision.conditions) or (decision.verdict in (Verdict.MISS, Verdict.STALE) and not has_condition)
-
-
-def _is_for_all(query: CacheQuery) -> bool:
-    """Whether what comes may mostly be kept, as far as the request says."""
-    traits = query.traits
-    return query.method == "GET" and query.may_be_kept and not traits.no_store and not traits.has_authorization
-
-
-def query_of(request: Request) -> CacheQuery:
-    """The request as the cache sees it."""
-    headers, own_site, view = request.headers, f"{request.scheme}://{request.host}", client_view(request)
-    port = view.by_name["X-Forwarded-Port"]
-    is_plain = view.site == own_site and port == port_of(request.host, request.scheme)
-    return CacheQuery(
-        method=request.method,
-        site=view.site,
-        target=request.target,
-        headers=headers,
-        traits=read_traits(headers),
-        has_body=request.has_body,
-        place="" if is_plain else f"{own_site} {port} ",
-    )

@@ -16,10 +16,11 @@ from services.proxy.access import Visitor
 from services.proxy.annotations import LEAVING_S, Leaving, backend_annotations, peer_addresses
 from services.proxy.config_values import ForwardSettings, PoolConfig
 from services.proxy.destination import Destination
+from services.proxy.pool_events import Publish
 from services.proxy.revocation import Oversight
 from services.proxy.rewriting import make_header_plan
 from services.proxy.templates import parse_template
-from services.proxy.upstreams import Address, Annotation, Member, Pool, Publish
+from services.proxy.upstreams import Address, Annotation, Member, Pool
 from shared.httpcore.errors import HttpError
 from shared.httpcore.limits import MIB
 from shared.httpcore.message import Request

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from services.proxy.exposition import Exposition, flatten
 from services.proxy.latency import QUANTILES, LatencyWindow
+from services.proxy.pool_events import PoolEvent
 from services.proxy.standing import IN_USE, STANDINGS, fall_cause, standing_of
-from services.proxy.upstreams import Pool, PoolEvent, Upstream
+from services.proxy.upstreams import Pool, Upstream
 from shared.runtime.metrics import MetricsRegistry
 
 _STATUS_CLASSES = tuple(f"{digit}xx" for digit in range(10))

@@ -10,7 +10,7 @@ import logging
 from dataclasses import replace
 from time import monotonic
 
-from services.proxy.attempt import MAX_INTERIM_REPLIES, Stage
+from services.proxy.attempt import MAX_INTERIM_REPLIES
 from services.proxy.cache_rules import CONDITIONS
 from services.proxy.destination import Destination
 from services.proxy.forward import Forwarder, Forwarding
@@ -20,6 +20,7 @@ from services.proxy.reply_heads import ReplyHead
 from services.proxy.reply_work import ReplyWork, received_of
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import without_fields
+from services.proxy.stages import Stage
 from shared.httpcore.errors import ConnectionClosed, ProtocolError
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
 from shared.httpcore.message import Request

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from time import monotonic
 
-from services.proxy.attempt import Stage
 from services.proxy.cache_rules import CONDITIONS
 from services.proxy.destination import Destination
 from services.proxy.forward import Forwarder, Forwarding
@@ -21,6 +20,7 @@ from services.proxy.reply_heads import ReplyHead
 from services.proxy.reply_work import ReplyWork, received_of
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import without_fields
+from services.proxy.stages import Stage
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
 from shared.httpcore.headers import Headers
 from shared.httpcore.message import Request, Response

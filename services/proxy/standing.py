@@ -3,8 +3,8 @@
 `upstream_states` owns states and ranks; here they become what `/_proxy/status`, the metrics and the page call them.
 """
 
+from services.proxy.pool_events import PoolEvent
 from services.proxy.upstream_states import State, Upstream, why_left_out
-from services.proxy.upstreams import PoolEvent
 
 # In the order of how fit they are. `full` and `slow start` are ways to be in use, `backup` one to be ready.
 STANDINGS = (

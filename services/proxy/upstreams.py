@@ -2,16 +2,16 @@
 parameter.
 
 Owns the candidates, failures in a row, ejections and trials, slow starts, and who waits for a place. What an
-upstream is stands in `upstream_states`; choosing among the candidates is `policies`', finding members
-`discovery`'s, checking them `health`'s. No sockets, no clock.
+upstream is stands in `upstream_states`, what is told of it in `pool_events`; choosing among the candidates is
+`choice`'s, finding members `discovery`'s, checking them `health`'s. No sockets, no clock.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
 from services.proxy.choice import Choice
 from services.proxy.config_values import HealthCheckConfig, HealthKind, PolicyName, PoolConfig
 from services.proxy.policies import Policy
+from services.proxy.pool_events import KINDS, PoolEvent, Publish
 from services.proxy.upstream_states import (
     FULL_SHARE,
     NO_ANNOTATION,
@@ -37,8 +37,6 @@ __all__ = [
     "Event",
     "Member",
     "Pool",
-    "PoolEvent",
-    "Publish",
     "State",
     "Ticket",
     "Upstream",
@@ -47,29 +45,6 @@ __all__ = [
 
 TRIAL_S = 10.0  # after that another request is tried, whatever became of the first
 REPORTS_LAST_S = 45.0  # the tracker answers every 30 s at least; who stops reporting is gone from its answers
-
-_TOLD = {
-    Event.ROSE: "up",
-    Event.FELL: "down",
-    Event.BROKE: "ejected",
-    Event.RESTED: "trial",
-    Event.LEFT: "left",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PoolEvent:
-    """What happened to an upstream: it `joined`, `left`, is `up`, `down`, `ejected`, on `trial`, `draining` or
-    `undrained`.
-    """
-
-    kind: str
-    pool: "Pool"
-    upstream: Upstream
-    reason: str
-
-
-Publish = Callable[[PoolEvent], None]
 
 
 class Pool:
@@ -311,7 +286,7 @@ class Pool:
         if upstream.state is not State.GONE:
             self._unsettled.add(upstream)
         self._settle(upstream, now)
-        self._tell(_TOLD[event], upstream, reason)
+        self._tell(KINDS[event], upstream, reason)
         self._change()
 
     def _tell(self, kind: str, upstream: Upstream, reason: str) -> None:

@@ -1,6 +1,8 @@
 """The proxy's own page: what is wrong is seen at once, and the page outlives what it watches."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.proxy_site import READY, Site
 from tests.browser.visitor import Visit, Visitor
+from tests.processes import wait_until
 from tests.services.proxy.upstream_servers import Talk
 
 pytestmark = pytest.mark.browser
@@ -33,6 +36,7 @@ def row(page: Page, site: Site, number: int) -> Any:
 
 
 def test_a_healthy_proxy_says_so(page: Page, site: Site) -> None:
+    expect(page.locator("#zones")).to_be_hidden()
     expect(page.locator("#headline")).to_have_text("All is well: 3 upstreams")
     expect(page.locator("#link")).to_have_text("Live")
     expect(page.locator("#pools .pool")).to_have_count(2)
@@ -69,6 +73,11 @@ def test_replies_with_errors_are_an_alarm_too(page: Page, site: Site) -> None:
         assert answer.status == 500
     expect(page.locator("#headline")).to_have_text("1 upstream answers with errors")
     expect(page.locator("#problems")).to_contain_text("were 5xx")
+
+
+def explain(page: Page, path: str) -> None:
+    page.get_by_label("Path").fill(path)
+    page.get_by_role("button", name="Explain").click()
 
 
 def test_it_explains_where_a_request_would_go(page: Page, site: Site) -> None:
@@ -203,3 +212,46 @@ def test_what_cache_and_limits_do_is_shown_once_they_do_it(visitor: Visitor, sit
     expect(page.locator(".tile").filter(has_text="From the cache")).to_contain_text("75%")
     expect(page.locator(".tile").filter(has_text="From the cache")).to_contain_text("1 reply")
     expect(page.locator(".tile").filter(has_text="Over the limit")).to_contain_text("refused, 0 delayed")
+
+
+def test_stale_replies_that_answer_count_as_the_caches_and_limits_of_both_kinds_are_added_up(
+    site: Site, page: Page
+) -> None:
+    goes_on = threading.Event()
+
+    def reply(talk: Talk) -> None:
+        if talk.request.target.endswith("/held"):
+            goes_on.wait(30)
+        talk.reply(b"kept", "200 OK", "Cache-Control: max-age=0, stale-while-revalidate=600")
+
+    site.upstreams[2].reply = reply
+    words = (
+        "location /kept/ { proxy_cache on; proxy_cache_background_update on; limit_conn crowd 1; "
+        "add_header X-Kept yes always; proxy_pass http://%s; }"
+    )
+    changed = site.text.replace('host "*" {', 'host "*" { ' + words % site.upstreams[2].address)
+    site.config.write_text("limit_conn_zone $remote_addr zone=crowd:1m;\n" + changed)
+    assert requests.post(site.proxy.url + "/_proxy/reload", timeout=10).status_code == 200
+    expect(page.locator("#zones")).to_be_visible()
+    url = site.proxy.url + "/kept/"
+    assert [requests.get(url + "x", timeout=10).status_code for _ in range(4)] == [200] * 4
+    cache, limits = page.locator(".tile").filter(has_text="From the cache"), page.locator(".tile")
+    expect(cache).to_contain_text("75%")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(requests.get, url + "held", timeout=30)
+        wait_until(lambda: requests.get(url + "new", timeout=10).status_code == 429, why="one is under way")
+        expect(limits.filter(has_text="Over the limit")).to_contain_text("at once; 0 delayed")
+        zone = page.get_by_role("table", name="Limits on what is under way").get_by_role("row").nth(1)
+        expect(zone.get_by_role("rowheader")).to_have_text("crowd")
+        expect(zone.get_by_role("cell").nth(1)).to_have_text("1")
+        expect(zone.get_by_role("cell").nth(2)).not_to_have_text("0")
+        explain(page, "/kept/new")
+        answer = page.locator("#explanation")
+        expect(answer).to_contain_text("1 at once for each $remote_addr (this one's is 127.0.0.1), 1 under way")
+        expect(answer).to_contain_text("so it would get a 429")
+        expect(answer).to_contain_text("X-Kept: yes is added, to errors too")
+        explain(page, "/kept/x")
+        expect(answer).to_contain_text("it answers, and is then fetched anew")
+        expect(answer).to_contain_text("but the cache answers, which takes no place")
+        goes_on.set()
+        assert held.result().status_code == 200

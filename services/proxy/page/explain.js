@@ -44,7 +44,8 @@ function describe(found) {
   const rule = found.rule ? [step("explain.rule", describeRule(found.rule))] : [];
   if (found.answer) {
     const { status, location: target, why } = found.answer;
-    return [...rule, step("explain.answer", t(target ? "explain.redirects" : "explain.answers", { status, target, why: told(why) }))];
+    const answered = step("explain.answer", t(target ? "explain.redirects" : "explain.answers", { status, target, why: told(why) }));
+    return [...rule, answered, ...(found.reply_fields ? describeFields(found.reply_fields) : [])];
   }
   return [
     ...rule,
@@ -53,13 +54,26 @@ function describe(found) {
     step("explain.pool", t("explain.pool_policy", found)),
     make("div", { class: "step" }, make("h3", { word: "explain.upstream" }), choice(found)),
     step("explain.if_fails", told(found.retries.why)),
+    ...describeFields(found.reply_fields),
   ];
 }
 
 /** What comes before an upstream is asked, where the rule says anything about it. */
 function beforehand({ limits, cache }) {
-  const isLimited = limits.rates.length > 0 || limits.max_body_bytes !== null;
-  return [...(isLimited ? [step("explain.limits", told(limits.why))] : []), ...(cache ? [step("explain.cache", told(cache.why))] : [])];
+  const isLimited = limits.rates.length + limits.at_once.length > 0 || limits.max_body_bytes !== null;
+  const steps = isLimited ? [step("explain.limits", told(limits.why))] : [];
+  if (cache) steps.push(step("explain.cache", told(cache.why)));
+  if (cache && cache.key !== null) steps.push(step("explain.cache_key", cache.key, "mono"));
+  return steps;
+}
+
+/** What the rule does to the fields of the reply, if anything. An empty one is not sent. */
+function describeFields({ added, hidden }) {
+  const lines = [
+    ...added.filter(({ value }) => value !== "").map(({ name, value, always }) => t(always ? "explain.adds_always" : "explain.adds", { field: `${name}: ${value}` })),
+    ...hidden.map((name) => t("explain.hides", { name })),
+  ];
+  return lines.length > 0 ? [step("explain.fields", lines.join("; "))] : [];
 }
 
 function describeRule(rule) {

@@ -11,6 +11,7 @@ import { showPools } from "./pools.js";
 import { Histories } from "./rates.js";
 import { allowReload, startReload } from "./reload.js";
 import { showRules } from "./rules.js";
+import { showZones } from "./zones.js";
 
 const POLL_MS = 2_000;
 const SOON_MS = 150;
@@ -59,6 +60,7 @@ function show(status) {
   showVerdict(status, histories);
   showTiles(status, histories);
   showPools(status, histories);
+  showZones(status);
   showRules(status);
   offerHosts(status.hosts);
   allowReload(status);

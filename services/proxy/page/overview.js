@@ -119,18 +119,21 @@ const tiles = new KeyedList(byId("tiles"), (tile) => {
   };
 });
 
-/** What the cache saves; nothing where it was never asked. */
-function cacheTile({ verdicts, bytes, replies }) {
+/** What the cache saves; nothing where it was never asked. A stale reply that is fetched anew meanwhile is its, too. */
+function cacheTile({ verdicts, bytes, max_bytes, replies, refreshing }) {
   const asked = Object.values(verdicts).reduce((sum, each) => sum + each, 0);
   if (asked === 0) return [];
-  const stored = `${t("count.replies", { n: replies })}, ${size(bytes)}`;
-  return [{ name: "tile.cache", text: share(verdicts.hit / asked), detail: stored }];
+  const kept = `${t("count.replies", { n: replies })}, ${t("count.part", { part: size(bytes), all: size(max_bytes) })}`;
+  const detail = refreshing > 0 ? `${kept}, ${t("tile.refreshing", { n: refreshing })}` : kept;
+  return [{ name: "tile.cache", text: share((verdicts.hit + verdicts.updating) / asked), detail }];
 }
 
-/** Whom the rate limits held up; nothing where they never did. */
-function limitTile({ delayed, refused }) {
-  if (delayed + refused === 0) return [];
-  return [{ name: "tile.over_limit", text: count(refused), detail: t("tile.limited", { delayed: count(delayed) }) }];
+/** Whom limits held up, by rate or by what is under way at once; nothing where they never did. */
+function limitTile({ delayed, refused, at_once: zones }) {
+  const crowded = zones.reduce((sum, zone) => sum + zone.refused, 0);
+  if (delayed + refused + crowded === 0) return [];
+  const params = { delayed: count(delayed), often: count(refused), crowded: count(crowded) };
+  return [{ name: "tile.over_limit", text: count(refused + crowded), detail: t(zones.length > 0 ? "tile.limited_both" : "tile.limited", params) }];
 }
 
 export function showTiles(status, histories) {

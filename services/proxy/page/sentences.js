@@ -74,10 +74,23 @@ export const SENTENCES = {
   "told.burst_some": ["{n} more at once, {waiting} wait", "thêm {n} yêu cầu cùng lúc, {waiting} phải chờ"],
   "told.burst": ["{n} more at once", "thêm {n} yêu cầu cùng lúc"],
   "told.burst_wait": ["{n} more wait", "thêm {n} yêu cầu phải chờ"],
+  "told.at_once": [
+    "{n} at once for each {source} ({whose}), {busy} under way",
+    "cùng lúc {n} yêu cầu cho mỗi {source} ({whose}), đang xử lý {busy}",
+  ],
+  "told.at_once_nobodys": ["{n} at once for each {source} ({whose})", "cùng lúc {n} yêu cầu cho mỗi {source} ({whose})"],
+  "told.at_once_full": ["{why}, so it would get a 429", "{why}, nên yêu cầu sẽ nhận 429"],
+  "told.at_once_zone": ["{why}, but its zone is full, so it would get a 429", "{why}, nhưng vùng nhớ của giới hạn đã đầy nên yêu cầu sẽ nhận 429"],
+  "told.at_once_cached": ["{why}, but the cache answers, which takes no place", "{why}, nhưng bộ đệm trả lời nên không chiếm chỗ"],
   "told.body_most": ["a body of at most {n} bytes", "phần thân tối đa {n} byte"],
   "told.body_any": ["a body of any size", "phần thân lớn bao nhiêu cũng được"],
 
   "told.past_cache": ["{method} goes past the cache", "{method} không qua bộ đệm"],
+  "told.past_cache_tunnel": ["a WebSocket goes past the cache", "WebSocket không qua bộ đệm"],
+  "told.past_cache_told": [
+    "proxy_cache_bypass sends it past the cache, for {source} is {value}",
+    "proxy_cache_bypass cho yêu cầu không qua bộ đệm, vì {source} là {value}",
+  ],
   "told.past_cache_as": [
     "it goes past the cache: it asks for a part, or for a state that only the upstream knows",
     "không qua bộ đệm: yêu cầu hỏi một phần, hoặc một trạng thái chỉ upstream mới biết",
@@ -90,9 +103,24 @@ export const SENTENCES = {
     "nothing is stored for it: the upstream is asked, and its reply is kept if the rules allow it",
     "chưa lưu gì cho yêu cầu này: sẽ hỏi upstream và giữ phản hồi nếu quy tắc cho phép",
   ],
+  "told.not_stored_own": ["nothing is stored for it: the upstream is asked", "chưa lưu gì cho yêu cầu này: sẽ hỏi upstream"],
+  "told.not_stored_waits": [
+    "nothing is stored for it, but another request asks for the same just now: it waits for that",
+    "chưa lưu gì cho yêu cầu này, nhưng một yêu cầu khác đang hỏi cùng thứ: chờ kết quả đó",
+  ],
+  "told.not_kept": ["{why}; the reply is not kept, for {source} is {value}", "{why}; không giữ phản hồi, vì {source} là {value}"],
   "told.stored_hit": ["a reply is stored, {age}: it answers, and no upstream is asked", "đã lưu một phản hồi, {age}: dùng nó, không hỏi upstream"],
   "told.stored_check": ["a reply is stored, {age}: the upstream is asked whether it still holds", "đã lưu một phản hồi, {age}: hỏi upstream xem nó còn đúng không"],
   "told.stored_anew": ["a reply is stored, {age}: the upstream is asked for another", "đã lưu một phản hồi, {age}: hỏi upstream phản hồi khác"],
+  "told.stored_renewed": ["a reply is stored, {age}: it answers, and is then fetched anew", "đã lưu một phản hồi, {age}: dùng nó, rồi tải lại sau"],
+  "told.stored_updating": [
+    "a reply is stored, {age}: it answers, while another request fetches it anew",
+    "đã lưu một phản hồi, {age}: dùng nó, trong khi một yêu cầu khác đang tải lại",
+  ],
+  "told.stored_waits": [
+    "a reply is stored, {age}: another request asks for it just now, and it waits for that",
+    "đã lưu một phản hồi, {age}: một yêu cầu khác đang hỏi lại, chờ kết quả đó",
+  ],
   "told.confirm_itself": ["{age}, but to be confirmed first, as it says itself", "{age}, nhưng phải xác nhận trước, như chính nó quy định"],
   "told.confirm_client": ["{age}, but to be confirmed first, as the client asks", "{age}, nhưng phải xác nhận trước, theo yêu cầu của máy khách"],
   "told.age_fresh": ["{old} s old and fresh for another {s} s", "đã {old} giây và còn mới thêm {s} giây"],

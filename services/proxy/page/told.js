@@ -5,7 +5,8 @@ import { language, LANGUAGES, t } from "./language.js";
 import { number } from "./format.js";
 import { SENTENCES } from "./sentences.js";
 
-const NUMBERS = new Set(["n", "s", "errors", "replies", "status", "waiting", "old"]);
+const NUMBERS = new Set(["n", "s", "errors", "replies", "status", "waiting", "busy", "old"]);
+const RATE = "([^ ]+r/[sm])"; // else "3 at once" would be one, too
 const MOST_KEPT = 1000;
 const kept = new Map();
 let keptLanguage = "";
@@ -18,7 +19,7 @@ const PATTERNS = Object.entries(SENTENCES)
 
 function toPattern(text) {
   const names = [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
-  const gapOf = (name) => (NUMBERS.has(name) ? "(\\d+(?:\\.\\d+)?)" : "(.+?)");
+  const gapOf = (name) => (NUMBERS.has(name) ? "(\\d+(?:\\.\\d+)?)" : name === "rate" ? RATE : "(.+?)");
   const parts = text.split(/\{(\w+)\}/).map((part, i) => (i % 2 ? gapOf(part) : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")));
   return { names, pattern: new RegExp(`^${parts.join("")}$`, "s") };
 }

@@ -94,6 +94,11 @@ export const WORDS = {
   "tile.cache": ["From the cache", "Lấy từ bộ đệm"],
   "tile.over_limit": ["Over the limit", "Vượt giới hạn"],
   "tile.limited": ["refused, {delayed} delayed", "bị từ chối, {delayed} bị hoãn"],
+  "tile.limited_both": [
+    "refused: {often} too often, {crowded} at once; {delayed} delayed",
+    "bị từ chối: {often} quá thường xuyên, {crowded} cùng lúc; {delayed} bị hoãn",
+  ],
+  "tile.refreshing": ["{n} being refreshed", "{n} đang làm mới"],
   "tile.up_for": ["Up for", "Đã chạy"],
   "tile.since": ["since {time}", "từ {time}"],
 
@@ -159,6 +164,11 @@ export const WORDS = {
   "explain.redirects": ["The proxy itself answers {status} to {target}: {why}.", "Proxy tự trả lời {status} tới {target}: {why}."],
   "explain.limits": ["Limits", "Giới hạn"],
   "explain.cache": ["Cache", "Bộ đệm"],
+  "explain.cache_key": ["Cache key", "Khoá đệm"],
+  "explain.fields": ["Reply", "Phản hồi"],
+  "explain.adds": ["{field} is added", "thêm {field}"],
+  "explain.adds_always": ["{field} is added, to errors too", "thêm {field}, kể cả khi lỗi"],
+  "explain.hides": ["{name} is taken away", "bỏ {name}"],
   "explain.sent": ["Sent as", "Gửi thành"],
   "explain.pool": ["Pool", "Pool"],
   "explain.pool_policy": ["{pool}, {policy}", "{pool}, {policy}"],
@@ -169,6 +179,12 @@ export const WORDS = {
   "explain.chosen": ["chosen: {why}", "được chọn: {why}"],
   "explain.not_now": ["may be chosen, not this time", "có thể được chọn, nhưng không phải lần này"],
   "explain.left_out": ["not: {why}", "không: {why}"],
+
+  "zones.title": ["Limits on what is under way", "Giới hạn số yêu cầu cùng lúc"],
+  "zones.zone": ["Zone", "Vùng"],
+  "zones.keys": ["Keys", "Khoá"],
+  "zones.under_way": ["Under way", "Đang xử lý"],
+  "zones.refused": ["Refused", "Bị từ chối"],
 
   "rules.title": ["Rules", "Quy tắc"],
   "rules.odd": ["Odd in the file, but in use", "Điểm lạ trong tệp, nhưng vẫn dùng"],

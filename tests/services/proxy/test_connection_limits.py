@@ -192,7 +192,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def zone_of(site: Site) -> dict[str, int]:
     [zone] = requests.get(site.url + "/_proxy/status", timeout=10).json()["limits"]["at_once"]
-    return {name: value for name, value in zone.items() if name != "zone"}
+    return {name: value for name, value in zone.items() if name not in ("zone", "max_keys")}
 
 
 def is_free(site: Site) -> None:
@@ -218,6 +218,10 @@ def test_who_has_too_much_under_way_is_refused_until_some_of_it_is_over(site: Si
         metrics = requests.get(site.url + "/_proxy/metrics", timeout=10).text
         assert 'weaprous_proxy_conn_limit_in_flight{zone="keys"} 2' in metrics
         assert f'weaprous_proxy_conn_limited_total{{zone="keys"}} {refused + 1}' in metrics
+        asked_for = {"path": url.removeprefix(site.url), "header": "X-Key: greedy"}
+        explained = requests.get(site.url + "/_proxy/explain", asked_for, timeout=10).json()["limits"]["at_once"]
+        assert [(each["in_flight"], each["has_room"]) for each in explained] == [(2, False)]
+        assert zone_of(site) == {"keys": 1, "in_flight": 2, "refused": refused + 1}
         quick = site.on(lambda talk: talk.reply(b"quick"))
         assert get(quick, X_Key="modest").content == b"quick"
         assert get(quick).content == b"quick"  # who has no key is not limited

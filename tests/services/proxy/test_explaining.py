@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.proxy.cache_work import CacheStore
 from services.proxy.config_file import parse_config
 from services.proxy.config_values import ProxyConfig
+from services.proxy.connection_limits import ConnectionLimits
 from services.proxy.discovery import members_of
 from services.proxy.explaining import Known, Question, explain
 from services.proxy.moments import Moment
@@ -41,7 +43,8 @@ def pools() -> dict[str, Pool]:
 
 
 def explain_by(config: ProxyConfig, pools: dict[str, Pool], question: Question) -> dict[str, Any]:
-    known = Known(RouteTable(config), pools, config.features, ReplyCache(1000, 1000))
+    store, connections = CacheStore(ReplyCache(1000, 1000)), ConnectionLimits()
+    known = Known(RouteTable(config), pools, config.features, store, connections)
     return explain(known, question, Moment(9.0, 1e9))
 
 
@@ -208,3 +211,15 @@ def test_limits_and_cache_are_told_of_what_is_forwarded_alone(pools: dict[str, P
     answer = ask(pools, "shop.example", "/")
     assert (answer["limits"]["rates"], answer["limits"]["max_body_bytes"], answer["cache"]) == ([], None, None)
     assert {"limits", "cache"}.isdisjoint(ask(pools, "other", "/"))
+
+
+def test_an_answer_of_the_rule_tells_the_fields_that_its_status_gets() -> None:
+    text = (
+        "host a { add_header X-One 1; add_header X-All 2 always; "
+        "location /no/ { deny all; proxy_pass http://10.0.0.1:1; } location /yes/ { return 200 hello; } }"
+    )
+    config, pools = parse_config(text), make_pools(text)
+    told = explain_by(config, pools, Question("a", "/no/x"))
+    assert (told["answer"]["status"], [each["name"] for each in told["reply_fields"]["added"]]) == (403, ["X-All"])
+    told = explain_by(config, pools, Question("a", "/yes/x"))
+    assert [each["name"] for each in told["reply_fields"]["added"]] == ["X-One", "X-All"]

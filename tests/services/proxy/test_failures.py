@@ -14,8 +14,8 @@ OURS = ErrorPages({502: parse_error_page("<b>{{source}} {{code}} {{request_id}} 
 BAD = Outcome(502, "connect_failed", "nobody <there>")
 
 
-def request_of(accept: str) -> Request:
-    request = Request("GET", "/", 1, f"Accept: {accept}\r\n".encode())
+def request_of(accept: str, *lines: str) -> Request:
+    request = Request("GET", "/", 1, "".join(f"{line}\r\n" for line in (f"Accept: {accept}", *lines)).encode())
     request.id = "id-1"
     return request
 
@@ -76,3 +76,37 @@ def test_an_upstream_s_error_is_replaced_for_browsers_where_there_is_a_page() ->
     assert intercepted_response(request_of(BROWSER), 503, OURS) is None
     assert intercepted_response(request_of(BROWSER), 304, ErrorPages({304: parse_error_page("")})) is None
     assert intercepted_response(request_of(BROWSER), 200, ErrorPages({200: parse_error_page("")})) is None
+
+
+VIETNAMESE = "Accept-Language: vi-VN,vi;q=0.9,en;q=0.8"
+
+
+def test_a_page_of_ours_is_in_the_browser_s_language_and_says_so() -> None:
+    response = failure_response(request_of(BROWSER, VIETNAMESE), BAD, "upstream")
+    page = response.body.decode()
+    assert '<html lang="vi">' in page
+    assert "<h1>502 Máy chủ phía sau bị lỗi</h1>" in page
+    assert "<p>không kết nối được tới upstream</p>" in page
+    assert "Mã <code>connect_failed</code>, yêu cầu <code>id-1</code>." in page
+    assert (fields(response)["Content-Language"], fields(response)["Vary"]) == ("vi", "Accept, Accept-Language")
+    english = failure_response(request_of(BROWSER), BAD, "upstream")
+    assert '<html lang="en">' in english.body.decode()
+    assert fields(english)["Content-Language"] == "en"
+    log_in = render_error(request_of(BROWSER, VIETNAMESE), 401, "session_required", "log in").body.decode()
+    assert '<a href="/login.html">Đăng nhập</a>' in log_in
+
+
+def test_what_has_no_vietnamese_is_marked_as_english() -> None:
+    page = render_error(request_of(BROWSER, VIETNAMESE), 400, "bad_field", "field <1> has no colon").body.decode()
+    assert "<h1>400 Yêu cầu không hợp lệ</h1>" in page
+    assert '<p lang="en">field &lt;1&gt; has no colon</p>' in page
+    returned = render_error(request_of(BROWSER, VIETNAMESE), 403, "returned", "Forbidden").body.decode()
+    assert "<p>Không được phép</p>" in returned
+
+
+def test_programs_and_pages_of_the_operator_s_own_are_not_translated() -> None:
+    told = failure_response(request_of("application/json", VIETNAMESE), BAD, "upstream")
+    assert json.loads(told.body)["error"]["message"] == "nobody <there>"
+    theirs = failure_response(request_of(BROWSER, VIETNAMESE), BAD, "upstream", OURS)
+    assert "Content-Language" not in fields(told) | fields(theirs)
+    assert theirs.body == b"<b>upstream connect_failed id-1 nobody &lt;there&gt;</b>"

@@ -17,8 +17,9 @@ from services.proxy.forward import Forwarder
 from services.proxy.gateway import Gateway
 from services.proxy.handlers import SiteHandler
 from services.proxy.intake import Intake
+from services.proxy.pool_events import PoolEvent
 from services.proxy.proxy_metrics import ProxyMetrics
-from services.proxy.upstreams import Address, Annotation, PoolEvent, State
+from services.proxy.upstreams import Address, Annotation, State
 from shared.httpcore.message import Request
 from shared.httpcore.net.server import Server, bind_listener
 from shared.httpcore.routing import Router

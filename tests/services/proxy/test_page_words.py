@@ -162,6 +162,7 @@ def is_said(piece: str, texts: list[str]) -> bool:
 
 
 # Functions that make sentences which the page shows: every one of them has its Vietnamese.
+# fmt: off
 SAYING = {
     "admin": ["_problems_of"],
     "standing": ["why_not_in_use"],
@@ -170,11 +171,15 @@ SAYING = {
     "health": ["probe"],
     "choice": ["foresee"],
     "explaining": ["explain", "_refusal", "_own_answer", "_foresee", "_why_nobody", "_left_out", "_why_retried"],
-    "explaining_intake": ["explain_limits", "_describe_rate", "_burst_text", "_why_so", "_age_text"],
+    "explaining_intake": [
+        "explain_limits", "_describe_rate", "_describe_at_once", "_whose", "_burst_text", "explain_cache", "_why_so",
+        "_why_past", "_condition_text", "_why_stored", "_age_text",
+    ],
     "routing": ["normalize_path", "_resolve_dots"],
     "policies": None,
     "upstreams": ["configure", "set_members", "_join", "note_pass", "note_reply", "note_broken", "_eject", "_settle"],
 }
+# fmt: on
 # Put together from parts that are known; a page has been seen to know the whole (tests/browser).
 COMPOSED = {"passed 7 check7", "7; 77", "7 s old and 7"}
 

@@ -13,6 +13,7 @@ from services.proxy.config_values import (
     PoolConfig,
     QueueConfig,
 )
+from services.proxy.pool_events import PoolEvent
 from services.proxy.upstreams import (
     TRANSITIONS,
     Address,
@@ -20,7 +21,6 @@ from services.proxy.upstreams import (
     Event,
     Member,
     Pool,
-    PoolEvent,
     State,
     Upstream,
 )
