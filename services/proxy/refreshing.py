@@ -9,6 +9,7 @@ client goes to the cache alone. That there is one at a time for a reply is `coll
 import logging
 from dataclasses import replace
 from time import monotonic
+from typing import cast
 
 from services.proxy.attempt import MAX_INTERIM_REPLIES, Stage
 from services.proxy.cache_rules import CONDITIONS
@@ -23,10 +24,19 @@ from services.proxy.rewriting import without_fields
 from shared.httpcore.errors import ConnectionClosed, ProtocolError
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
 from shared.httpcore.message import Request
-from shared.httpcore.proxy_protocol import serialize_proxy_header
+from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.serializing import BODILESS
 
 _log = logging.getLogger("weaprous.proxy.forward")
+
+
+class _Nobody:
+    """In the client's place. It came to no address of ours, so a header of the PROXY protocol speaks for the proxy."""
+
+    local_address = "", 0
+
+
+_NOBODY = cast(ReplySide, _Nobody())
 
 
 def begin_refresh(
@@ -49,6 +59,7 @@ class Refreshing(Forwarding):
         headers = without_fields(destination.headers, CONDITIONS)
         extra_fields = (*destination.extra_fields, *refresh.work.decision.conditions)
         super().__init__(forwarder, request, replace(destination, headers=headers, extra_fields=extra_fields), target)
+        self.client = _NOBODY
         self._cache = refresh.work
         self._work = ReplyWork(request, refresh.features, refresh.work)
         self._decoder: BodyDecoder | None = None
@@ -119,10 +130,6 @@ class Refreshing(Forwarding):
         self._interim_count += 1
         if self._interim_count >= MAX_INTERIM_REPLIES:
             raise ProtocolError(502, "bad_reply", f"got {MAX_INTERIM_REPLIES} interim replies and no final one")
-
-    def _proxy_header(self, version: int) -> bytes:
-        """The connection is the proxy's own."""
-        return serialize_proxy_header(version, None, None)
 
     def _crash(self) -> None:
         _log.error("refreshing a stale reply failed (request %s)", self.request.id, exc_info=True)

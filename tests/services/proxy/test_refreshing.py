@@ -3,6 +3,7 @@
 """
 
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -312,6 +313,35 @@ def test_more_keys_than_may_be_fetched_at_once_are_fetched_by_those_who_ask(site
         numbers = [int(each.result().text.partition(" ")[2]) for each in asking]
     assert sum(number > 70 for number in numbers) == 6
     is_done(site)
+
+
+@pytest.mark.parametrize(("version", "start"), [("v1", b"PROXY UNKNOWN"), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20")])
+def test_the_proxy_asks_for_itself_where_connections_say_whose_they_are(
+    start_proxy: StartProxy, version: str, start: bytes
+) -> None:
+    seen: list[bytes] = []
+
+    def answer(sock: socket.socket) -> None:
+        with sock:
+            data = b""
+            while not data.endswith(b"\r\n\r\n") or b"GET " not in data:
+                data += sock.recv(65536)
+            seen.append(data)
+            sock.sendall(b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 1\r\n\r\n%d" % (STALE.encode(), len(seen)))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        conf = CONF.format(address=f"127.0.0.1:{listener.getsockname()[1]}")
+        proxy = start_proxy(conf.replace("proxy_pass", f"send_proxy_protocol {version}; proxy_pass"))
+        url = proxy.url + "/behind/"
+        with ThreadPoolExecutor(1) as pool:
+            serving = pool.submit(lambda: [answer(listener.accept()[0]) for _ in range(2)])
+            assert [get(url).text for _ in range(2)] == ["1", "1"]
+            serving.result(10)
+            wait_until(lambda: requests.get(proxy.url + "/_proxy/status", timeout=10).json()["in_flight"] == 0)
+    assert not seen[0].startswith(start)
+    assert seen[1].startswith(start)
+    assert "Traceback" not in proxy.output
 
 
 def test_a_reload_in_the_middle_harms_nobody(start_proxy: StartProxy, site: Site) -> None:
