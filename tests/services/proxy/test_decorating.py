@@ -68,6 +68,18 @@ def test_replies_get_what_is_added_and_lose_what_is_hidden(site: Site) -> None:
     assert "X-Frame-Options" not in plain.headers
 
 
+@pytest.mark.parametrize("path", ["/constant/", "/kept/"])
+def test_what_is_hidden_is_hidden_in_early_hints_too(site: Site, path: str) -> None:
+    def hint(talk: Talk) -> None:
+        talk.send("HTTP/1.1 103 Early Hints\r\nX-Powered-By: them\r\nLink: </a.css>\r\n\r\n")
+        talk.reply(b"body", "200 OK", "X-Powered-By: them")
+
+    path = site.on(hint, path).removeprefix(site.url)
+    said = site.talk(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert said.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert b"them" not in said
+
+
 def test_an_upstream_s_error_gets_what_is_always_added(site: Site) -> None:
     answer = get(site.on(replying("404 Not Found"), "/fields/"))
     assert answer.status_code == 404
