@@ -83,6 +83,9 @@ class ReplyFields:
         response.headers = joined(response.headers, additions)
 
 
+NO_FIELDS = ReplyFields()
+
+
 def make_reply_fields(added: tuple[AddedField, ...], hidden: Iterable[str]) -> ReplyFields:
     """What the words of one place say."""
     names = frozenset(hidden)

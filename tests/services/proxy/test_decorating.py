@@ -12,6 +12,11 @@ from tests.services.proxy.upstream_servers import Reply, Talk
 
 CONF = """
 limit_req_zone $http_x_key zone=keys:1m rate=1r/m;
+host leave.example {{
+    proxy_pass http://{address};
+    rewrite ^ https://elsewhere.example/ permanent;
+    add_header X-Frame-Options "host's" always;
+}}
 host "*" {{
     proxy_pass http://{address};
     location /fields/ {{
@@ -38,6 +43,10 @@ host "*" {{
     location /said {{ return 200 said; add_header X-Frame-Options DENY always; add_header Server ours; }}
     location /gone/ {{ return 410; add_header X-Frame-Options DENY always; add_header Server ours; }}
     location /denied {{ deny all; add_header X-Frame-Options DENY always; add_header Server ours; }}
+    location /moved/ {{
+        rewrite ^ https://elsewhere.example/ permanent;
+        add_header X-Frame-Options DENY;
+    }}
     location /dead/ {{
         proxy_pass http://127.0.0.1:1; add_header X-Frame-Options DENY always; add_header Server ours;
     }}
@@ -93,6 +102,15 @@ def test_the_proxy_s_own_replies_get_them_too(site: Site, path: str, status: int
     assert answer.status_code == status
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert ("Server" in answer.headers) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "expected"),
+    [("a", "/moved/x", "DENY"), ("a", "/fields", "DENY"), ("leave.example", "/", "host's")],
+)
+def test_redirects_get_what_their_block_adds(site: Site, host: str, path: str, expected: str) -> None:
+    answer = get(site.url + path, Host=host)
+    assert (answer.status_code, answer.headers["X-Frame-Options"]) == (301, expected)
 
 
 def test_refusals_get_what_is_always_added(site: Site) -> None:
