@@ -27,6 +27,9 @@ from shared.httpcore.message import Request
 from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.serializing import BODILESS
 
+# How many times `proxy_read_timeout` a whole fetch may take: no client leaves one whose body never ends.
+MAX_READ_TIMEOUTS = 10
+
 _log = logging.getLogger("weaprous.proxy.forward")
 
 
@@ -105,6 +108,11 @@ class Refreshing(Forwarding):
             self._finish(reuse=self._reply.keep_alive and not self._rest)
         else:
             self.expect_more()
+
+    def expect_more(self) -> None:
+        """See Attempt."""
+        super().expect_more()
+        self.deadline = min(self.deadline, self.began_at + MAX_READ_TIMEOUTS * self.settings.read_timeout_s)
 
     def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
         decoder = self._decoder

@@ -5,6 +5,7 @@
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +30,7 @@ host "*" {{
     location /meanwhile/ {{ proxy_cache_valid 1s; }}
     location /behind/ {{ proxy_cache_background_update on; }}
     location /hasty/ {{ proxy_cache_background_update on; proxy_read_timeout 300ms; }}
+    location /brisk/ {{ proxy_cache_background_update on; proxy_read_timeout 100ms; }}
     location /paced/ {{ proxy_cache_background_update on; limit_req zone=pace burst=5; }}
     location /plain/ {{ proxy_cache_use_stale off; proxy_cache_background_update on; }}
 }}
@@ -250,6 +252,29 @@ def test_an_upstream_that_is_silent_is_waited_for_as_long_as_ever_and_by_nobody(
     is_done(site)  # by the time-out
     assert get(url).text == "reply 1"
     slow.may_go_on.release(10)
+    is_done(site)
+
+
+def test_a_fetch_whose_body_never_ends_does(site: Site) -> None:
+    slow, is_left = Slow(), threading.Event()
+    url = site.on(slow, "/brisk/")
+    assert get(url).text == "reply 1"
+
+    def drip(talk: Talk, count: int) -> None:
+        talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n")
+        try:
+            for _ in range(1000):
+                talk.send("1\r\nx\r\n")
+                time.sleep(0.01)
+        except OSError:
+            is_left.set()
+
+    slow.reply = drip
+    slow.may_go_on.release()
+    assert get(url).text == "reply 1"
+    assert is_left.wait(20)
+    is_done(site)
+    assert get(url).text == "reply 1"
     is_done(site)
 
 
