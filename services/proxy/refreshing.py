@@ -84,6 +84,8 @@ class Refreshing(Forwarding):
     # --- the reply ---------------------------------------------------------------------------------------------
 
     def _pass_reply(self, head: ReplyHead, data: bytes) -> None:
+        if head.status == 101:
+            raise ProtocolError(502, "bad_reply", "got a 101 that nobody asked for")
         moment, rest = now(), data[head.size :]
         self._work.on_head(received_of(head, self.began_at, moment), self.upstream.name, moment)
         if not self._cache.is_keeping:  # a 304 has renewed what there is, or what came must not be kept

@@ -225,7 +225,11 @@ def failed(talk: Talk, count: int) -> None:
     talk.reply(b"oh", "503 Service Unavailable")
 
 
-@pytest.mark.parametrize("reply", [broken, ambiguous, nothing, failed])
+def switching(talk: Talk, count: int) -> None:
+    talk.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+
+
+@pytest.mark.parametrize("reply", [broken, ambiguous, nothing, failed, switching])
 def test_after_a_fetch_that_failed_the_stale_reply_stays_and_the_next_one_tries_again(
     site: Site, reply: Callable[[Talk, int], None]
 ) -> None:
