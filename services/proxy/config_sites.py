@@ -15,6 +15,7 @@ from services.proxy.config_pools import PoolReader
 from services.proxy.config_scope import Entry, Scope
 from services.proxy.config_syntax import Directive, Position, Word
 from services.proxy.config_values import Answer, ForwardSettings, HostConfig, LocationConfig
+from services.proxy.reply_fields import make_reply_fields
 from services.proxy.rewriting import make_header_plan
 from services.proxy.routing import BadPathError, normalize_path
 
@@ -60,7 +61,8 @@ class SiteReader:
         has_target = scope.get("location") or _has_target(scope)
         if not has_target and not self._findings.has_mistake_inside(directive):
             self._findings.note(directive.name.position, "this host needs a proxy_pass or a location")
-        return HostConfig(names, tuple(locations), line, self._features.read_rewrites(scope))
+        redirect_fields = make_reply_fields(settings.features.added_fields, ())
+        return HostConfig(names, tuple(locations), line, self._features.read_rewrites(scope), redirect_fields)
 
     def _read_names(self, words: Sequence[Word]) -> tuple[str, ...]:
         names = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from services.proxy.config_syntax import Mistake, Position
 from services.proxy.features import NO_FEATURES, PLAIN_FILE, PLAIN_WORDS, Features, FeatureWords, WholeFileFeatures
+from services.proxy.reply_fields import NO_FIELDS, ReplyFields
 from services.proxy.rewriting import HeaderPlan, make_header_plan
 from services.proxy.templates import Template
 from services.proxy.upstream_tls import UpstreamTls
@@ -219,13 +220,14 @@ class LocationConfig:
 class HostConfig:
     """One `host` block: its names in lower case without port, and its locations in the order written.
 
-    `rewrites` change the path before the location is chosen.
+    `rewrites` change the path before the location is chosen; where they redirect, the reply gets `redirect_fields`.
     """
 
     names: tuple[str, ...]
     locations: tuple[LocationConfig, ...]
     line: int = 0
     rewrites: "tuple[PathRule, ...]" = ()
+    redirect_fields: ReplyFields = NO_FIELDS
 
 
 @dataclass(frozen=True, slots=True)

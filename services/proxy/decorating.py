@@ -23,6 +23,9 @@ class DecoratingForwarding(Forwarding):
         self._reply = self._changed(head)
         super()._pass_reply(self._reply, data)
 
+    def _pass_interim(self, head: ReplyHead) -> None:
+        super()._pass_interim(self._destination.features.reply_fields.shown_head(head))
+
     def _changed(self, head: ReplyHead) -> ReplyHead:
         """Upstreams say the same head again and again, so what is the same each time is made once."""
         features, facts = self._destination.features, RequestFacts(self.request, self.upstream.name)

@@ -16,7 +16,7 @@ from services.proxy.connection_limits import ConnLimitConfig, ConnZoneConfig
 from services.proxy.error_pages import NO_PAGES, ErrorPages
 from services.proxy.patterns import TextRule
 from services.proxy.rate_limits import RateLimitConfig, RateZoneConfig, address_key
-from services.proxy.reply_fields import AddedField, ReplyFields
+from services.proxy.reply_fields import NO_FIELDS, AddedField, ReplyFields
 from services.proxy.reply_gzip import GzipSettings
 from services.proxy.reply_rewriting import ReplyRules
 from services.proxy.templates import RequestFacts, Template
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from services.proxy.path_rewriting import PathRule
 
 PLAIN_CHOICE = CacheChoice()
-_NO_RULES, _NO_FIELDS, _NO_GZIP, _NO_HOPS = ReplyRules(), ReplyFields(), GzipSettings(), TrustedHops()
+_NO_RULES, _NO_GZIP, _NO_HOPS = ReplyRules(), GzipSettings(), TrustedHops()
 ADDRESS_KEYS = ("$remote_addr", "$binary_remote_addr")  # the second is nginx's word for the same key
 
 
@@ -133,7 +133,7 @@ class Features:
     collapses: bool = False
     refreshes: bool = False
     reply_rules: ReplyRules = _NO_RULES
-    reply_fields: ReplyFields = _NO_FIELDS
+    reply_fields: ReplyFields = NO_FIELDS
     rewrites: "tuple[PathRule, ...]" = ()
     gzip: GzipSettings = _NO_GZIP
     pages: ErrorPages = NO_PAGES

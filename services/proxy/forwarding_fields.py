@@ -145,7 +145,7 @@ def proxy_header(request: Request, local_address: tuple[str, int], version: int)
     """
     try:
         source: Endpoint | None = Endpoint(str(ip_address(request.remote_ip)), request.remote_port)
-        destination: Endpoint | None = Endpoint(*local_address)
+        destination: Endpoint | None = Endpoint(str(ip_address(local_address[0])), local_address[1])
     except ValueError:
         source = destination = None
     return serialize_proxy_header(version, source, destination)

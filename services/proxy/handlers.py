@@ -18,6 +18,7 @@ from services.proxy.intake import Intake
 from services.proxy.mesh import Mesh
 from services.proxy.moments import now
 from services.proxy.refreshing import begin_refresh
+from services.proxy.reply_fields import ReplyFields
 from services.proxy.revocation import Oversight, Revocation
 from services.proxy.rewritten_routes import Redirect
 from services.proxy.routing import BadPathError, NoRoute, SlashRedirect, upstream_target
@@ -65,14 +66,12 @@ class SiteHandler:
                 return Forwarding(self._forwarder, request, destination, target)
             except HttpError as error:
                 features = route.location.features
-                refusal = refusal_response(request, error, features.pages)
-                features.reply_fields.decorate(request, refusal)
-                return refusal
+                return _decorated(request, refusal_response(request, error, features.pages), features.reply_fields)
         if isinstance(found, Redirect):
-            return Response.redirect(found.location, found.status)
+            return _decorated(request, Response.redirect(found.location, found.status), found.fields)
         if isinstance(found, SlashRedirect):
             query = f"?{request.query}" if request.query else ""
-            return Response.redirect(found.location + query, 301)
+            return _decorated(request, Response.redirect(found.location + query, 301), found.fields)
         assert isinstance(found, NoRoute)
         raise _no_route(request, found)
 
@@ -80,8 +79,7 @@ class SiteHandler:
         """What the place says before anything is forwarded: who may come, how often, and whether it is known here."""
         features = place.route.location.features
         if (answer := own_answer(request, place.route.location)) is not None:
-            features.reply_fields.decorate(request, answer)
-            return answer
+            return _decorated(request, answer, features.reply_fields)
         assert place.destination is not None
         if features.only_decorates:
             return DecoratingForwarding(self._forwarder, request, place.destination, target)
@@ -94,6 +92,11 @@ class SiteHandler:
         if taken.is_plain:
             return Forwarding(self._forwarder, request, place.destination, target)
         return ShapedForwarding(self._forwarder, request, place.destination, target, self._intake, taken)
+
+
+def _decorated(request: Request, response: Response, fields: ReplyFields) -> Response:
+    fields.decorate(request, response)
+    return response
 
 
 def _no_route(request: Request, decision: NoRoute) -> HttpError:

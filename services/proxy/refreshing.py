@@ -9,6 +9,7 @@ client goes to the cache alone. That there is one at a time for a reply is `coll
 import logging
 from dataclasses import replace
 from time import monotonic
+from typing import cast
 
 from services.proxy.attempt import MAX_INTERIM_REPLIES
 from services.proxy.cache_rules import CONDITIONS
@@ -24,10 +25,22 @@ from services.proxy.stages import Stage
 from shared.httpcore.errors import ConnectionClosed, ProtocolError
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
 from shared.httpcore.message import Request
-from shared.httpcore.proxy_protocol import serialize_proxy_header
+from shared.httpcore.net.replying import ReplySide
 from shared.httpcore.serializing import BODILESS
 
+# How many times `proxy_read_timeout` a whole fetch may take: no client leaves one whose body never ends.
+MAX_READ_TIMEOUTS = 10
+
 _log = logging.getLogger("weaprous.proxy.forward")
+
+
+class _Nobody:
+    """In the client's place. It came to no address of ours, so a header of the PROXY protocol speaks for the proxy."""
+
+    local_address = "", 0
+
+
+_NOBODY = cast(ReplySide, _Nobody())
 
 
 def begin_refresh(
@@ -50,6 +63,7 @@ class Refreshing(Forwarding):
         headers = without_fields(destination.headers, CONDITIONS)
         extra_fields = (*destination.extra_fields, *refresh.work.decision.conditions)
         super().__init__(forwarder, request, replace(destination, headers=headers, extra_fields=extra_fields), target)
+        self.client = _NOBODY
         self._cache = refresh.work
         self._work = ReplyWork(request, refresh.features, refresh.work)
         self._decoder: BodyDecoder | None = None
@@ -71,6 +85,8 @@ class Refreshing(Forwarding):
     # --- the reply ---------------------------------------------------------------------------------------------
 
     def _pass_reply(self, head: ReplyHead, data: bytes) -> None:
+        if head.status == 101:
+            raise ProtocolError(502, "bad_reply", "got a 101 that nobody asked for")
         moment, rest = now(), data[head.size :]
         self._work.on_head(received_of(head, self.began_at, moment), self.upstream.name, moment)
         if not self._cache.is_keeping:  # a 304 has renewed what there is, or what came must not be kept
@@ -96,6 +112,11 @@ class Refreshing(Forwarding):
         else:
             self.expect_more()
 
+    def expect_more(self) -> None:
+        """See Attempt."""
+        super().expect_more()
+        self.deadline = min(self.deadline, self.began_at + MAX_READ_TIMEOUTS * self.settings.read_timeout_s)
+
     def _on_body_end(self, detail: str, *, is_orderly: bool) -> None:
         decoder = self._decoder
         assert decoder is not None
@@ -120,10 +141,6 @@ class Refreshing(Forwarding):
         self._interim_count += 1
         if self._interim_count >= MAX_INTERIM_REPLIES:
             raise ProtocolError(502, "bad_reply", f"got {MAX_INTERIM_REPLIES} interim replies and no final one")
-
-    def _proxy_header(self, version: int) -> bytes:
-        """The connection is the proxy's own."""
-        return serialize_proxy_header(version, None, None)
 
     def _crash(self) -> None:
         _log.error("refreshing a stale reply failed (request %s)", self.request.id, exc_info=True)

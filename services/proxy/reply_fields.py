@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.proxy.field_lines import field_pairs
 from services.proxy.templates import RequestFacts, Template
 from shared.httpcore.headers import HOP_BY_HOP
 from shared.httpcore.message import Request, Response
@@ -66,6 +67,12 @@ class ReplyFields:
         hidden = self.hidden
         return [pair for pair in pairs if pair[0].lower() not in hidden] if hidden else list(pairs)
 
+    def shown_head(self, head: "ReplyHead") -> "ReplyHead":
+        """The same of an interim reply, which gets nothing added."""
+        if not self.hidden:
+            return head
+        return head.with_pairs(self.shown(field_pairs(head.field_lines)), has_length=True)
+
     def decorate(self, request: Request, response: Response) -> None:
         """A reply of the proxy's own, or one that it kept, gets what is added."""
         if not self.added:
@@ -74,6 +81,9 @@ class ReplyFields:
         if any(name.lower() == "content-type" for name, _ in additions):
             response.content_type = None
         response.headers = joined(response.headers, additions)
+
+
+NO_FIELDS = ReplyFields()
 
 
 def make_reply_fields(added: tuple[AddedField, ...], hidden: Iterable[str]) -> ReplyFields:

@@ -4,10 +4,11 @@
 is nginx's. A host without a `rewrite` anywhere needs none of this (`has_rewrites`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.proxy.config_values import HostConfig
 from services.proxy.path_rewriting import MAX_SEARCHES, Rewritten, rewrite_path
+from services.proxy.reply_fields import NO_FIELDS, ReplyFields
 from services.proxy.routing import (
     Decision,
     Route,
@@ -23,10 +24,11 @@ from shared.httpcore.message import Request
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The client is sent elsewhere, by a line that says `redirect` or `permanent`."""
+    """The client is sent elsewhere, by a line that says `redirect` or `permanent`. `fields` are those of its block."""
 
     status: int
     location: str
+    fields: ReplyFields = field(default=NO_FIELDS, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,12 @@ def find_route(table: RouteTable, request: Request) -> Routed | Redirect:
     facts = RequestFacts(request, "")
     path, query = normalize_path(request.raw_path), request.query
     found = table.find_host(request.host)
+    fields = found[1].host.redirect_fields if found is not None else NO_FIELDS
     last = rewrite_path(path, query, found[1].host.rewrites, facts) if found is not None else None
     for _ in range(MAX_SEARCHES + 1):
         if last is not None:
             if last.redirect_status:
-                return Redirect(last.redirect_status, last.redirect_location)
+                return Redirect(last.redirect_status, last.redirect_location, fields)
             path, query = last.path, last.query
         decision = table.find_normal(request.host, path)
         if not isinstance(decision, Route):
@@ -63,7 +66,7 @@ def find_route(table: RouteTable, request: Request) -> Routed | Redirect:
             return Routed(decision, _target(request, decision, last))
         if not changed.redirect_status and not changed.searches_again:  # nginx: then proxy_pass's path is not looked at
             return Routed(decision, changed.target)
-        last = changed
+        last, fields = changed, decision.location.features.reply_fields
     raise HttpError(500, "rewrite_loop", f"the rewrite lines sent the request round more than {MAX_SEARCHES} times")
 
 

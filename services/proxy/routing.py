@@ -6,10 +6,11 @@ Owns the normal form of a path and nginx's rule for `proxy_pass` with a path. Bu
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
 
 from services.proxy.config_values import HostConfig, LocationConfig, ProxyConfig
+from services.proxy.reply_fields import NO_FIELDS, ReplyFields
 from services.proxy.templates import host_name
 
 LOOPBACK_NAMES = ("127.0.0.1", "[::1]")  # what `host "localhost"` also means
@@ -38,9 +39,12 @@ class NoRoute:
 
 @dataclass(frozen=True, slots=True)
 class SlashRedirect:
-    """The path is a location's without its last slash; nginx answers 301 to the path with it."""
+    """The path is a location's without its last slash; nginx answers 301 to the path with it, and the location's
+    `fields`.
+    """
 
     location: str
+    fields: ReplyFields = field(default=NO_FIELDS, compare=False)
 
 
 Decision = Route | NoRoute | SlashRedirect
@@ -102,7 +106,7 @@ def _find_in(name: str, locations: "_Locations", path: str) -> Decision:
         return NoRoute(is_host_known=True)
     if location.prefix == path + "/" and not location.is_exact:
         # Never the path as received: `//api` would become a Location that names another host.
-        return SlashRedirect(escape_path(location.prefix))
+        return SlashRedirect(escape_path(location.prefix), location.features.reply_fields)
     return Route(name, locations.host, location, path)
 
 

@@ -152,6 +152,9 @@ class ShapedForwarding(Forwarding):
         relay = self._relay = _Shaping(self, decoder, work, is_coded=shaped.is_coded)
         relay.begin(data[head.size :])
 
+    def _pass_interim(self, head: ReplyHead) -> None:
+        super()._pass_interim(self._place.features.reply_fields.shown_head(head))
+
     def _failure_reply(self, outcome: Outcome) -> Response:
         work = self._taken.work
         stale = work.on_failure(now()) if work is not None else None

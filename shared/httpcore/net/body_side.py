@@ -11,7 +11,7 @@ from shared.httpcore.errors import HttpError, ProtocolError
 from shared.httpcore.message import Request
 from shared.httpcore.net.body import BodyStream, IncomingBody
 from shared.httpcore.net.replying import ReplySide
-from shared.httpcore.net.transport import CLOSED, HANDLING, READING_BODY, UPGRADED
+from shared.httpcore.net.transport import CLOSED, HANDLING, LINGERING, READING_BODY, UPGRADED
 from shared.httpcore.routing import Route
 from shared.httpcore.serializing import CONTINUE
 
@@ -101,10 +101,11 @@ class BodySide(ReplySide):
         self._balance_reading()
 
     def _balance_reading(self) -> None:
-        """Reads while there is room for what comes, and not otherwise."""
-        if self.state is CLOSED or self.state is UPGRADED:
+        """Reads while there is room for what comes, and not otherwise. Who lingers reads on, and discards."""
+        if self.state is CLOSED or self.state is UPGRADED or self.state is LINGERING:
             return
-        if self._body is not None and self._body.stream is not None:
-            self._set_reading(not self._body.stream.is_full)
+        body = self._body
+        if body is not None and body.stream is not None:
+            self._set_reading(not (body.has_failed or body.stream.is_full))
         else:
             self._set_reading(len(self._buffer) <= self.limits.max_pipelined_bytes)

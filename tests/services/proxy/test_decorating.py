@@ -12,6 +12,11 @@ from tests.services.proxy.upstream_servers import Reply, Talk
 
 CONF = """
 limit_req_zone $http_x_key zone=keys:1m rate=1r/m;
+host leave.example {{
+    proxy_pass http://{address};
+    rewrite ^ https://elsewhere.example/ permanent;
+    add_header X-Frame-Options "host's" always;
+}}
 host "*" {{
     proxy_pass http://{address};
     location /fields/ {{
@@ -38,6 +43,10 @@ host "*" {{
     location /said {{ return 200 said; add_header X-Frame-Options DENY always; add_header Server ours; }}
     location /gone/ {{ return 410; add_header X-Frame-Options DENY always; add_header Server ours; }}
     location /denied {{ deny all; add_header X-Frame-Options DENY always; add_header Server ours; }}
+    location /moved/ {{
+        rewrite ^ https://elsewhere.example/ permanent;
+        add_header X-Frame-Options DENY;
+    }}
     location /dead/ {{
         proxy_pass http://127.0.0.1:1; add_header X-Frame-Options DENY always; add_header Server ours;
     }}
@@ -68,6 +77,18 @@ def test_replies_get_what_is_added_and_lose_what_is_hidden(site: Site) -> None:
     assert "X-Frame-Options" not in plain.headers
 
 
+@pytest.mark.parametrize("path", ["/constant/", "/kept/"])
+def test_what_is_hidden_is_hidden_in_early_hints_too(site: Site, path: str) -> None:
+    def hint(talk: Talk) -> None:
+        talk.send("HTTP/1.1 103 Early Hints\r\nX-Powered-By: them\r\nLink: </a.css>\r\n\r\n")
+        talk.reply(b"body", "200 OK", "X-Powered-By: them")
+
+    path = site.on(hint, path).removeprefix(site.url)
+    said = site.talk(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert said.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert b"them" not in said
+
+
 def test_an_upstream_s_error_gets_what_is_always_added(site: Site) -> None:
     answer = get(site.on(replying("404 Not Found"), "/fields/"))
     assert answer.status_code == 404
@@ -81,6 +102,15 @@ def test_the_proxy_s_own_replies_get_them_too(site: Site, path: str, status: int
     assert answer.status_code == status
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert ("Server" in answer.headers) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "expected"),
+    [("a", "/moved/x", "DENY"), ("a", "/fields", "DENY"), ("leave.example", "/", "host's")],
+)
+def test_redirects_get_what_their_block_adds(site: Site, host: str, path: str, expected: str) -> None:
+    answer = get(site.url + path, Host=host)
+    assert (answer.status_code, answer.headers["X-Frame-Options"]) == (301, expected)
 
 
 def test_refusals_get_what_is_always_added(site: Site) -> None:

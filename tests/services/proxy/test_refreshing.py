@@ -3,7 +3,9 @@
 """
 
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,6 +30,7 @@ host "*" {{
     location /meanwhile/ {{ proxy_cache_valid 1s; }}
     location /behind/ {{ proxy_cache_background_update on; }}
     location /hasty/ {{ proxy_cache_background_update on; proxy_read_timeout 300ms; }}
+    location /brisk/ {{ proxy_cache_background_update on; proxy_read_timeout 100ms; }}
     location /paced/ {{ proxy_cache_background_update on; limit_req zone=pace burst=5; }}
     location /plain/ {{ proxy_cache_use_stale off; proxy_cache_background_update on; }}
 }}
@@ -222,7 +225,11 @@ def failed(talk: Talk, count: int) -> None:
     talk.reply(b"oh", "503 Service Unavailable")
 
 
-@pytest.mark.parametrize("reply", [broken, ambiguous, nothing, failed])
+def switching(talk: Talk, count: int) -> None:
+    talk.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+
+
+@pytest.mark.parametrize("reply", [broken, ambiguous, nothing, failed, switching])
 def test_after_a_fetch_that_failed_the_stale_reply_stays_and_the_next_one_tries_again(
     site: Site, reply: Callable[[Talk, int], None]
 ) -> None:
@@ -249,6 +256,29 @@ def test_an_upstream_that_is_silent_is_waited_for_as_long_as_ever_and_by_nobody(
     is_done(site)  # by the time-out
     assert get(url).text == "reply 1"
     slow.may_go_on.release(10)
+    is_done(site)
+
+
+def test_a_fetch_whose_body_never_ends_does(site: Site) -> None:
+    slow, is_left = Slow(), threading.Event()
+    url = site.on(slow, "/brisk/")
+    assert get(url).text == "reply 1"
+
+    def drip(talk: Talk, count: int) -> None:
+        talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n")
+        try:
+            for _ in range(1000):
+                talk.send("1\r\nx\r\n")
+                time.sleep(0.01)
+        except OSError:
+            is_left.set()
+
+    slow.reply = drip
+    slow.may_go_on.release()
+    assert get(url).text == "reply 1"
+    assert is_left.wait(20)
+    is_done(site)
+    assert get(url).text == "reply 1"
     is_done(site)
 
 
@@ -312,6 +342,35 @@ def test_more_keys_than_may_be_fetched_at_once_are_fetched_by_those_who_ask(site
         numbers = [int(each.result().text.partition(" ")[2]) for each in asking]
     assert sum(number > 70 for number in numbers) == 6
     is_done(site)
+
+
+@pytest.mark.parametrize(("version", "start"), [("v1", b"PROXY UNKNOWN"), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20")])
+def test_the_proxy_asks_for_itself_where_connections_say_whose_they_are(
+    start_proxy: StartProxy, version: str, start: bytes
+) -> None:
+    seen: list[bytes] = []
+
+    def answer(sock: socket.socket) -> None:
+        with sock:
+            data = b""
+            while not data.endswith(b"\r\n\r\n") or b"GET " not in data:
+                data += sock.recv(65536)
+            seen.append(data)
+            sock.sendall(b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 1\r\n\r\n%d" % (STALE.encode(), len(seen)))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        conf = CONF.format(address=f"127.0.0.1:{listener.getsockname()[1]}")
+        proxy = start_proxy(conf.replace("proxy_pass", f"send_proxy_protocol {version}; proxy_pass"))
+        url = proxy.url + "/behind/"
+        with ThreadPoolExecutor(1) as pool:
+            serving = pool.submit(lambda: [answer(listener.accept()[0]) for _ in range(2)])
+            assert [get(url).text for _ in range(2)] == ["1", "1"]
+            serving.result(10)
+            wait_until(lambda: requests.get(proxy.url + "/_proxy/status", timeout=10).json()["in_flight"] == 0)
+    assert not seen[0].startswith(start)
+    assert seen[1].startswith(start)
+    assert "Traceback" not in proxy.output
 
 
 def test_a_reload_in_the_middle_harms_nobody(start_proxy: StartProxy, site: Site) -> None:

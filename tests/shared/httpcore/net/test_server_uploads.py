@@ -151,3 +151,33 @@ def test_a_handler_learns_that_the_client_left_within_the_body() -> None:
         await until(lambda: running.server.connection_count == 0)
 
     run(test, router)
+
+
+@pytest.mark.parametrize("rest", [b"3\r\ndef\r\n0\r\n\r\n", b"3\r\ndef\r\n"])
+def test_what_follows_a_broken_chunk_is_no_body_and_no_request(rest: bytes) -> None:
+    """The handler reads late, so the bytes had come before it heard of the broken chunk."""
+    router, goes_on, got = Router(), asyncio.Event(), bytearray()
+
+    @router.post("/late", stream_body=True)
+    async def late(request: Request) -> Response:
+        await goes_on.wait()
+        async for part in request.stream():
+            got.extend(part)
+        return Response.text("all of it")
+
+    async def test(client: RawClient, running: Serving) -> None:
+        await client.send(b"POST /late HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        [connection] = running.server._connections
+        await until(lambda: connection._body.stream.size == 3)
+        await client.send(b"zz\r\n")
+        await until(lambda: connection._body.has_failed)
+        await client.send(rest, GET)
+        for _ in range(20):  # turns of the loop, in which it would be read
+            await asyncio.sleep(0)
+        goes_on.set()
+        reply = await client.reply()
+        assert (reply.status, reply.says_close) == (400, True)
+        assert await client.rest() == b""
+        assert got == b"abc"
+
+    run(test, router)
