@@ -92,7 +92,7 @@ class Answering(Attempt):
         self._free(reuse=is_clean and head.keep_alive)
         self.stage = OVER
         client.output.write(output)
-        client.finish(request, head.status, len(body))
+        client.finish(request, head.status, len(body), monotonic())
         self._table.soon(client.advance)
 
     def reply_head(self, *, is_endless: bool) -> bytes:
@@ -157,7 +157,7 @@ class Answering(Attempt):
         self._stop_relay()
         self._free(reuse=reuse and self._reply.keep_alive)
         self.stage = OVER
-        client.finish(self.request, self._reply.status, sent_bytes)
+        client.finish(self.request, self._reply.status, sent_bytes, monotonic())
         client.advance()
 
     def cut_reply(self, detail: str, sent_bytes: int = 0, *, is_broken: bool = False) -> None:

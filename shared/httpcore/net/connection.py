@@ -216,7 +216,7 @@ class Connection(BodySide):
         now = monotonic()
         if now - started > SLOW_HANDLER_S:
             self.server.on_slow_handler(route.name, now - started)
-        self.reply(request, response)
+        self.reply(request, response, now)
 
     # --- time-outs, back-pressure, the end ---------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ One task each; a plain handler with its reply at hand never comes here (see `con
 import asyncio
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from shared.httpcore.errors import ConnectionClosed, HttpError
@@ -103,7 +104,7 @@ async def send_stream(connection: "ReplySide", request: Request, response: Strea
     if cut:
         connection.cut_off(request, response.status, sent_bytes)
     else:
-        connection.finish(request, response.status, sent_bytes)
+        connection.finish(request, response.status, sent_bytes, monotonic())
     connection.advance()
 
 

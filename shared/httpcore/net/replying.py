@@ -61,39 +61,41 @@ class ReplySide(Transport):
             logger.error("making an error page failed (request %s)", request.id, exc_info=True)
             return Response.error(error.status, error.code, error.message, error.headers)
 
-    def reply(self, request: Request, response: Response) -> None:
-        """Queues the reply and decides what becomes of the connection; `advance` sends it."""
+    def reply(self, request: Request, response: Response, now: float | None = None) -> None:
+        """Queues the reply and decides what becomes of the connection; `advance` sends it. `now`, when it is known."""
         if self.state is CLOSED:
             discard_response(response)
             return
-        if isinstance(response, Deferred):
+        if type(response) is not Response and isinstance(response, Deferred):
             self.state = HANDLING  # which every state before a reply may become
             self.deadline = math.inf
             self._deferred = response
             response.begin(self, request)
             return
         self._deferred = None
+        if now is None:
+            now = monotonic()
         try:
             self.server.router.decorate(request, response)
             if type(response) is Response:
-                size = self._queue_bytes(request, response, response.body)
+                size = self._queue_bytes(request, response, response.body, now)
             elif isinstance(response, StreamingResponse):
-                self._begin_stream(request, response)
+                self._begin_stream(request, response, now)
                 return
             else:
-                size = self._queue_reply(request, response)
+                size = self._queue_reply(request, response, now)
                 if self.server.router.is_steady and not self._must_close:
                     remember(request, response)
         except Exception:
             discard_response(response)
             response = self.internal_error(request, "writing the reply")
-            size = self._queue_reply(request, response)
+            size = self._queue_reply(request, response, now)
         if response.status == 101 and isinstance(response, Upgrade):
             self._upgrade = response
             self._enter(HANDLING)
-            self._record(request, 101, 0, monotonic())
+            self._record(request, 101, 0, now)
             return
-        self.finish(request, response.status, size)
+        self.finish(request, response.status, size, now)
 
     def repeat(self, request: Request, known: Repeat) -> None:
         """As `reply`, with what an earlier request like this one got."""
@@ -104,13 +106,13 @@ class ReplySide(Transport):
             self.output.write(known.body)
         else:
             self.output.write(head + known.body)
-        self.finish(request, known.status, size)
+        self.finish(request, known.status, size, monotonic())
 
-    def _queue_reply(self, request: Request, response: Response) -> int:
+    def _queue_reply(self, request: Request, response: Response, now: float) -> int:
         """The reply is in the output; how many bytes of body it has."""
         if not isinstance(response, FileResponse):
-            return self._queue_bytes(request, response, response.body)
-        head = self._serialize_head(request, response, response.length)
+            return self._queue_bytes(request, response, response.body, now)
+        head = self._serialize_head(request, response, response.length, now)
         self.output.write(head)
         if request.method == "HEAD" or response.status in BODILESS:
             discard_response(response)
@@ -118,9 +120,9 @@ class ReplySide(Transport):
         self.output.write_file(FileSpan(response.fd, response.offset, response.length))
         return response.length
 
-    def _queue_bytes(self, request: Request, response: Response, body: bytes) -> int:
+    def _queue_bytes(self, request: Request, response: Response, body: bytes, now: float) -> int:
         length = len(body)
-        head = self._serialize_head(request, response, length)
+        head = self._serialize_head(request, response, length, now)
         if not body or request.method == "HEAD" or response.status in BODILESS:
             self.output.write(head)
             return 0
@@ -131,7 +133,7 @@ class ReplySide(Transport):
             self.output.write(head + body)
         return length
 
-    def _begin_stream(self, request: Request, response: StreamingResponse) -> None:
+    def _begin_stream(self, request: Request, response: StreamingResponse, now: float) -> None:
         """The head is in the output; a task makes the body. To HTTP/1.0 a body of unknown length ends by closing."""
         if self.has_ended:  # it counts as gone for streams, whose makers may wait for ever (see `_on_end`)
             discard_response(response)
@@ -141,18 +143,18 @@ class ReplySide(Transport):
         chunked = is_unknown and request.version_minor == 1
         if is_unknown and not chunked:
             self._must_close = True
-        self.output.write(self._serialize_head(request, response, CHUNKED if chunked else response.content_length))
+        length = CHUNKED if chunked else response.content_length
+        self.output.write(self._serialize_head(request, response, length, now))
         self._enter(HANDLING)
         self.deadline = math.inf
         self._is_abandonable = True
         self._task = self.loop.create_task(send_stream(self, request, response, chunked=chunked))
         self._task.add_done_callback(lambda task: discard_response(response) if task.cancelled() else None)
 
-    def _serialize_head(self, request: Request, response: Response, length: int | None) -> bytes:
+    def _serialize_head(self, request: Request, response: Response, length: int | None, now: float) -> bytes:
         if not self._will_persist(request):
             self._must_close = True  # what the head says is kept, whatever happens until the reply is complete
-        date = self.server.http_date(monotonic())
-        return serialize_reply_head(request, response, length, not self._must_close, date)
+        return serialize_reply_head(request, response, length, not self._must_close, self.server.http_date(now))
 
     def connection_field(self, request: Request, *, ends_by_closing: bool = False) -> bytes:
         """For a deferred reply's own head: the line that says what becomes of the connection, b"" when none is due.
@@ -194,11 +196,10 @@ class ReplySide(Transport):
         except Exception:
             logger.error("recording a reply failed (request %s)", request.id, exc_info=True)
 
-    def finish(self, request: Request, status: int, body_bytes: int) -> None:
-        """The exchange is over: the next request, or the end of the connection."""
+    def finish(self, request: Request, status: int, body_bytes: int, now: float) -> None:
+        """The exchange is over `now`, by the loop's clock: the next request, or the end of the connection."""
         self._task = None
         self._deferred = None
-        now = monotonic()
         self._record(request, status, body_bytes, now)
         if self.state is CLOSED:
             pass
