@@ -13,7 +13,7 @@ from typing import Protocol
 
 from services.proxy.upstreams import Upstream
 from shared.httpcore.net.stream import RECV_BYTES
-from shared.httpcore.net.tls import TlsSocket
+from shared.httpcore.net.tls_socket import TlsSocket
 
 MAX_IDLE_PER_UPSTREAM = 64
 IDLE_S = 30.0

@@ -14,7 +14,8 @@ from typing import Protocol
 from services.proxy.retries import FailureKind
 from services.proxy.upstreams import Pool, Upstream
 from shared.httpcore.net.stream import ip_family
-from shared.httpcore.net.tls import TlsSocket, explain
+from shared.httpcore.net.tls import explain
+from shared.httpcore.net.tls_socket import TlsSocket
 
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EINTR, errno.EWOULDBLOCK})
 

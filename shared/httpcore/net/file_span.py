@@ -13,7 +13,7 @@ import os
 import socket
 
 from shared.httpcore.loopback import is_loopback
-from shared.httpcore.net.tls import TlsSocket, send_file_part
+from shared.httpcore.net.tls_socket import SEND_BYTES, TlsSocket
 
 FILE_BYTES_PER_TURN = 2 * 1024 * 1024  # one fast reader of a large file must not hold the loop
 LOOPBACK_UNSENT_BYTES = 48 * 1024
@@ -53,7 +53,7 @@ class FileSpan:
         while self.left:
             if left_in_turn <= 0:
                 raise BlockingIOError("the others' turn")
-            sent = send_file_part(sock, self.fd, self.offset, min(self.left, left_in_turn))
+            sent = _send_part(sock, self.fd, self.offset, min(self.left, left_in_turn))
             if sent == 0:
                 raise OSError("the file became shorter while it was sent")
             self.offset += sent
@@ -68,3 +68,10 @@ class FileSpan:
 def _limit_unsent(sock: socket.socket, size: int) -> None:
     if is_loopback(sock.getpeername()[0]):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+
+
+def _send_part(sock: socket.socket, fd: int, offset: int, length: int) -> int:
+    """How many bytes of the file were taken, 0 for none left."""
+    if isinstance(sock, TlsSocket):
+        return sock.send(os.pread(fd, min(length, SEND_BYTES), offset))
+    return os.sendfile(sock.fileno(), fd, offset, length)

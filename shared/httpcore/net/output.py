@@ -9,7 +9,7 @@ from collections import deque
 from typing import Protocol
 
 from shared.httpcore.net.file_span import FileSpan
-from shared.httpcore.net.tls import TlsSocket
+from shared.httpcore.net.tls_socket import TlsSocket
 
 JOINED_BYTES = 16 * 1024  # up to this, joining the parts costs less than handing them over one by one
 MAX_GATHERED_PARTS = 64  # well below IOV_MAX of any system

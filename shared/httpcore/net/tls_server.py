@@ -14,7 +14,8 @@ from shared.httpcore.net.connection import Connection
 from shared.httpcore.net.host import OnResponse, OnSlowHandler
 from shared.httpcore.net.server import Server
 from shared.httpcore.net.stream import RECV_BYTES
-from shared.httpcore.net.tls import TlsSocket, explain
+from shared.httpcore.net.tls import explain
+from shared.httpcore.net.tls_socket import TlsSocket
 from shared.httpcore.routing import Router
 
 logger = logging.getLogger("weaprous.http")

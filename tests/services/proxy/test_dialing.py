@@ -11,7 +11,8 @@ import pytest
 
 from services.proxy.dialing import Dial, TlsTarget
 from services.proxy.retries import FailureKind
-from shared.httpcore.net.tls import TlsSocket, make_client_context
+from shared.httpcore.net.tls import make_client_context
+from shared.httpcore.net.tls_socket import TlsSocket
 from tests.certificates import LocalCa
 from tests.tls_terminator import TlsTerminator
 

@@ -25,12 +25,12 @@ from shared.httpcore.net.stream import Stream
 from shared.httpcore.net.tls import (
     CertificateError,
     CertificateFiles,
-    TlsSocket,
     make_client_context,
     make_server_context,
     read_expiry,
 )
 from shared.httpcore.net.tls_server import TlsServer
+from shared.httpcore.net.tls_socket import TlsSocket
 from shared.httpcore.net.websocket import WebSocket, WebSocketUpgrade, connect_websocket
 from shared.httpcore.routing import Router
 from shared.httpcore.x509 import parse_dns_names, parse_not_after
