@@ -49,7 +49,7 @@ class Answering(Attempt):
         self._reply = head
         upstream, pool, now = self.upstream, self.pool, monotonic()
         self._metrics.count_reply(upstream, head.status, now - self.began_at, now)
-        pool.note_reply(upstream, head.status, now, now - self.began_at)
+        pool.note_reply(upstream, head.status, now)
 
     def _pass_reply(self, head: ReplyHead, data: bytes) -> None:
         """The reply begins with `data`, head included."""

@@ -147,18 +147,9 @@ def storable(
     """
     headers = reply.headers
     control = parse_cache_control(headers.get_all("cache-control"))
-    if method != "GET" or reply.status not in STORABLE_STATUSES or traits.is_origin_only:
-        return None
-    if "no-store" in control or "private" in control or "set-cookie" in headers:
-        return None
-    if traits.no_store and settings.honours_client:
-        return None
-    # §3.5: a reply to one who proved who he is belongs to him, unless it says otherwise.
-    if traits.has_authorization and not any(word in control for word in ("public", "must-revalidate", "s-maxage")):
-        return None
-    if (headers.get("content-type") or "").lower().startswith("text/event-stream"):
-        return None  # Deliberate: what was said while it lasted is news to nobody after
     names = headers.tokens("vary")
+    if not _may_be_kept(method, traits, reply, control, settings):
+        return None
     if "*" in names or not _WRITTEN_HERE.isdisjoint(names):  # §4.1: nothing ever matches "*"
         return None
     always_revalidate = "no-cache" in control
@@ -184,6 +175,24 @@ def storable(
         stale_if_error_s=stale_if_error_s,
         stale_while_updating_s=stale_while_updating_s,
     )
+
+
+def _may_be_kept(
+    method: str, traits: RequestTraits, reply: Received, control: CacheControl, settings: CacheSettings
+) -> bool:
+    """What §3 says by method, status and who asked, before it is asked how long the reply would be of use."""
+    headers = reply.headers
+    if method != "GET" or reply.status not in STORABLE_STATUSES or traits.is_origin_only:
+        return False
+    if "no-store" in control or "private" in control or "set-cookie" in headers:
+        return False
+    if traits.no_store and settings.honours_client:
+        return False
+    # §3.5: a reply to one who proved who he is belongs to him, unless it says otherwise.
+    if traits.has_authorization and not any(word in control for word in ("public", "must-revalidate", "s-maxage")):
+        return False
+    # Deliberate: what was said while an event stream lasted is news to nobody after.
+    return not (headers.get("content-type") or "").lower().startswith("text/event-stream")
 
 
 def _dated(pairs: list[tuple[str, str]], reply: Received) -> Pairs:

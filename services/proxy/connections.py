@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Protocol
 
 from services.proxy.upstreams import Upstream
-from shared.httpcore.net.stream import RECV_BYTES
+from shared.httpcore.limits import RECV_BYTES
 from shared.httpcore.net.tls_socket import TlsSocket
 
 MAX_IDLE_PER_UPSTREAM = 64

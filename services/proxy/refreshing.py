@@ -21,7 +21,7 @@ from services.proxy.reply_heads import ReplyHead
 from services.proxy.reply_work import ReplyWork, received_of
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import without_fields
-from services.proxy.stages import Stage
+from services.proxy.stages import OVER
 from shared.httpcore.errors import ConnectionClosed, ProtocolError
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
 from shared.httpcore.message import Request
@@ -150,5 +150,5 @@ class Refreshing(Forwarding):
         """It is over, and whoever waits for it is told."""
         if not self.is_over:
             self._free(reuse=reuse)
-            self.stage = Stage.OVER
+            self.stage = OVER
             self._cache.end_refresh(now())

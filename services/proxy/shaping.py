@@ -20,7 +20,7 @@ from services.proxy.reply_heads import ReplyHead
 from services.proxy.reply_work import ReplyWork, received_of
 from services.proxy.retries import Outcome
 from services.proxy.rewriting import without_fields
-from services.proxy.stages import Stage
+from services.proxy.stages import TUNNELLING
 from shared.httpcore.framing import BodyDecoder, response_body_decoder
 from shared.httpcore.headers import Headers
 from shared.httpcore.message import Request, Response
@@ -164,7 +164,7 @@ class ShapedForwarding(Forwarding):
         self._settle()
         self._place.features.reply_fields.decorate(self.request, response)
         super()._answer(response)
-        if self.stage is not Stage.TUNNELLING:
+        if self.stage is not TUNNELLING:
             self._leave()
 
     def _crash(self) -> None:

@@ -158,7 +158,7 @@ class Pool:
 
     # --- what requests meet --------------------------------------------------------------------------------------
 
-    def note_reply(self, upstream: Upstream, status: int, now: float, duration_s: float) -> None:
+    def note_reply(self, upstream: Upstream, status: int, now: float) -> None:
         """The head of a reply came. `duration_s`: since the request was begun there."""
         config = self.config.ejection
         reason = upstream.record.note_reply(status, now, config)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 KIB = 1024
 MIB = 1024 * KIB
+RECV_BYTES = 64 * KIB  # read at a time; more costs an mmap and a munmap for each call
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable
 
-from shared.httpcore.limits import Limits
-from shared.httpcore.net.stream import RECV_BYTES
+from shared.httpcore.limits import RECV_BYTES, Limits
 
 logger = logging.getLogger("weaprous.http")
 

@@ -13,10 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from shared.httpcore.errors import ConnectFailed, ConnectionClosed
+from shared.httpcore.limits import RECV_BYTES
 from shared.httpcore.net.tls import explain
 from shared.httpcore.net.tls_socket import TlsSocket
-
-RECV_BYTES = 64 * 1024  # more costs an mmap and a munmap for each call
 
 
 class Stream:

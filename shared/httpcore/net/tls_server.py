@@ -9,11 +9,10 @@ import socket
 import ssl
 from functools import partial
 
-from shared.httpcore.limits import DEFAULT_LIMITS, Limits
+from shared.httpcore.limits import DEFAULT_LIMITS, RECV_BYTES, Limits
 from shared.httpcore.net.connection import Connection
 from shared.httpcore.net.host import OnResponse, OnSlowHandler
 from shared.httpcore.net.server import Server
-from shared.httpcore.net.stream import RECV_BYTES
 from shared.httpcore.net.tls import explain
 from shared.httpcore.net.tls_socket import TlsSocket
 from shared.httpcore.routing import Router

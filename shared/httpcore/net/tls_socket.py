@@ -12,11 +12,12 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from shared.httpcore.limits import RECV_BYTES
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 MAX_RECORD_BYTES = 16 * 1024  # of plain text, RFC 8446 §5.1
-RECV_BYTES = 64 * 1024  # more costs an mmap and a munmap for each call
 SEND_BYTES = 4 * MAX_RECORD_BYTES  # encrypted at a time
 
 

@@ -12,9 +12,8 @@ from contextlib import suppress
 from enum import Enum
 
 from shared.httpcore.errors import ConnectionClosed
-from shared.httpcore.limits import Limits
+from shared.httpcore.limits import RECV_BYTES, Limits
 from shared.httpcore.net.output import Output
-from shared.httpcore.net.stream import RECV_BYTES
 
 logger = logging.getLogger("weaprous.http")
 

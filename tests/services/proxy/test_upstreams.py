@@ -279,7 +279,7 @@ def test_a_trial_is_one_request_at_a_time_and_a_reply_ends_it_well() -> None:
     pool.tick(11.0)
     chosen = [begin(pool) for _ in range(6)]
     assert chosen.count(at(pool, A)) == 1
-    pool.note_reply(at(pool, A), 200, 12.0, 0.1)
+    pool.note_reply(at(pool, A), 200, 12.0)
     end(pool, at(pool, A), 12.1)
     assert at(pool, A).state is State.UP
 
@@ -348,7 +348,7 @@ def test_who_comes_back_starts_slowly() -> None:
     pool, _ = make_ejecting_pool(A, B)
     break_(pool, A)
     pool.tick(11.0)
-    pool.note_reply(at(pool, A), 200, 12.0, 0.1)
+    pool.note_reply(at(pool, A), 200, 12.0)
     shares = []
     for now in (12.0, 14.0, 22.0, 30.0, 32.0):
         pool.tick(now)
@@ -379,16 +379,16 @@ def test_no_more_than_a_share_of_the_pool_is_ejected() -> None:
 def test_replies_with_5xx_count_only_where_told_to() -> None:
     pool, _ = make_ejecting_pool(A, B)
     for _ in range(100):
-        pool.note_reply(at(pool, A), 503, 1.0, 0.1)
+        pool.note_reply(at(pool, A), 503, 1.0)
     assert at(pool, A).state is State.UP
     config = PoolConfig("p", (), ejection=EjectionConfig(errors_percent=50, requests=10))
     pool, events = make_ejecting_pool(A, B, config=config)
     for _ in range(10):
-        pool.note_reply(at(pool, A), 503, 1.0, 0.1)
+        pool.note_reply(at(pool, A), 503, 1.0)
     assert events[-1].reason == "10 of 10 replies had a status of 5xx; for 10 s"
     assert at(pool, A).ejections == {"errors": 1}
     pool.tick(20.0)
-    pool.note_reply(at(pool, A), 500, 20.0, 0.1)
+    pool.note_reply(at(pool, A), 500, 20.0)
     assert (at(pool, A).state, at(pool, A).ejections) == (State.EJECTED, {"errors": 1, "trial": 1})
 
 
@@ -545,7 +545,7 @@ class AnyStory(RuleBasedStateMachine):
             return
         upstream.in_flight += 1
         if is_seen and is_reply:
-            self.pool.note_reply(upstream, 200, self.now, 0.1)
+            self.pool.note_reply(upstream, 200, self.now)
         elif is_seen:
             self.pool.note_broken(upstream, self.now, "cut")
         upstream.in_flight -= 1
